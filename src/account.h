@@ -1,0 +1,113 @@
+/*-------------------------------------------------------------------------
+ *
+ * account.h
+ *	  Accounts: lock them in order, read them, test limits, write them.
+ *
+ * Portions Copyright (c) 2026, the pg_teller authors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TELLER_ACCOUNT_H
+#define TELLER_ACCOUNT_H
+
+#include "datatype/timestamp.h"
+
+#include "amount.h"
+#include "compat.h"
+#include "denial.h"
+#include "rel.h"
+
+typedef enum AccountStatus
+{
+	ACCOUNT_OPEN,
+	ACCOUNT_FROZEN_DEBIT,
+	ACCOUNT_FROZEN_CREDIT,
+	ACCOUNT_FROZEN,
+	ACCOUNT_CLOSED
+} AccountStatus;
+
+/* An account's row in memory. */
+typedef struct Account
+{
+	int64		ledger;
+	int64		id;
+	char	   *asset;
+	int			scale;			/* decimals of the asset, as stored */
+	Amount		posted;
+	Amount		pending_debit;
+	Amount		pending_credit; /* kept only if has_max, else zero */
+	int64		version;
+	bool		has_min;
+	bool		has_max;
+	Amount		min;
+	Amount		max;
+	char	   *reentrancy;
+	bool		hot;
+	AccountStatus status;
+	TimestampTz last_at;
+	bool		changed;
+	TupleTableSlot *slot;		/* the locked row; account.c's */
+} Account;
+
+/* The accounts that one call locked, by account_id. */
+typedef struct AccountSet
+{
+	int64		ledger;
+	Rel		   *rel;
+	int			count;
+	Account    *accounts;
+	TimestampTz now;			/* the call's one clock reading */
+} AccountSet;
+
+/*
+ * account_set_lock: lock accounts FOR NO KEY UPDATE in account_id order,
+ * each once, and take the clock reading: the wall clock, or the latest of
+ * their last_at if that is later.  TL009 for one that does not exist.  Waits
+ * as long as it takes.  40001 at REPEATABLE READ and above if one changed.
+ */
+extern AccountSet *account_set_lock(int64 ledger, const int64 *ids, int count);
+extern void account_set_close(AccountSet *set);
+
+/* NULL if it is not in the set. */
+extern Account *account_in_set(AccountSet *set, int64 id);
+
+/*
+ * account_step: the next version, for one journal row that touches the
+ * account; its balances in memory are those after that row.
+ * account_set_write: write each account that stepped, once.
+ */
+extern void account_step(Account *account);
+extern void account_set_write(AccountSet *set);
+
+/*
+ * account_peek: the account without a lock, as the snapshot has it; a NULL
+ * snapshot is the newest.  NULL if it is not there.
+ */
+extern Account *account_peek(int64 ledger, int64 id, Snapshot snapshot);
+
+/* The id of the account with this name; false if there is none. */
+extern bool account_find(int64 ledger, const text *name, Snapshot snapshot,
+						 int64 *account);
+pg_noreturn extern void account_raise_missing(int64 ledger, int64 id);
+
+/*
+ * Tests before a movement, in this order; NULL if it may go on.  due_debit
+ * and due_credit: holds that are due but not yet swept count as released.
+ * They are looked up only when the plain test would deny.
+ */
+extern Denial *account_test_debit(AccountSet *set, const Account *account,
+								  Amount amount);
+extern Denial *account_test_credit(AccountSet *set, const Account *account,
+								   Amount amount);
+extern Denial *account_test_active(const Account *account, bool debit_side);
+extern Denial *account_test_version(const Account *account,
+									int64 expected_version);
+
+/* 22023 if both sides are one account, TL007 if their assets differ. */
+extern void account_check_pair(int64 debit, int64 credit);
+extern void account_check_assets(const Account *debit, const Account *credit);
+
+/* posted - pending_debit, with the holds that are due counted as released. */
+extern Amount account_available(AccountSet *set, const Account *account);
+
+#endif							/* TELLER_ACCOUNT_H */

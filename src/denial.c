@@ -1,0 +1,59 @@
+/*-------------------------------------------------------------------------
+ *
+ * denial.c
+ *	  A business refusal: not enough money, a limit, a frozen account.
+ *
+ * Portions Copyright (c) 2026, the pg_teller authors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "denial.h"
+#include "errcodes.h"
+
+Denial *
+denial_make(int sqlstate, char *message, char *detail, char *hint)
+{
+	Denial	   *denial = palloc(sizeof(Denial));
+
+	denial->sqlstate = sqlstate;
+	denial->message = message;
+	denial->detail = detail;
+	denial->hint = hint;
+	return denial;
+}
+
+const char *
+denial_reason(const Denial *denial)
+{
+	static const struct
+	{
+		int			sqlstate;
+		const char *name;
+	}			names[] =
+	{
+		{ERRCODE_TELLER_INSUFFICIENT_FUNDS, "insufficient_funds"},
+		{ERRCODE_TELLER_VERSION_CONFLICT, "version_conflict"},
+		{ERRCODE_TELLER_LIMIT_EXCEEDED, "limit_exceeded"},
+		{ERRCODE_TELLER_ACCOUNT_NOT_ACTIVE, "account_not_active"},
+		{ERRCODE_TELLER_HOLD_NOT_OPEN, "hold_not_open"}
+	};
+
+	for (int i = 0; i < lengthof(names); i++)
+		if (names[i].sqlstate == denial->sqlstate)
+			return names[i].name;
+	elog(ERROR, "denial with SQLSTATE %s has no name",
+		 unpack_sql_state(denial->sqlstate));
+	return NULL;
+}
+
+void
+denial_raise(const Denial *denial)
+{
+	ereport(ERROR,
+			(errcode(denial->sqlstate),
+			 errmsg("%s", denial->message),
+			 denial->detail ? errdetail("%s", denial->detail) : 0,
+			 denial->hint ? errhint("%s", denial->hint) : 0));
+}

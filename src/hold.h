@@ -1,0 +1,113 @@
+/*-------------------------------------------------------------------------
+ *
+ * hold.h
+ *	  Holds: money set aside, then captured, released or expired.
+ *
+ * Portions Copyright (c) 2026, the pg_teller authors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TELLER_HOLD_H
+#define TELLER_HOLD_H
+
+#include "utils/numeric.h"
+
+#include "movement.h"
+
+typedef enum HoldState
+{
+	HOLD_OPEN,
+	HOLD_CAPTURED,
+	HOLD_RELEASED,
+	HOLD_EXPIRED
+} HoldState;
+
+/* A hold's row in memory. */
+typedef struct Hold
+{
+	int64		ledger;
+	pg_uuid_t	id;
+	int64		debit_account;
+	int64		credit_account;
+	Amount		amount;
+	Amount		captured;
+	Amount		released;
+	int			scale;
+	bool		has_deadline;	/* false: the hold of an operation */
+	TimestampTz expires_at;
+	HoldState	state;
+	bool		has_operation;
+	pg_uuid_t	operation_id;
+	TimestampTz created_at;
+	TimestampTz ended_at;
+	Jsonb	   *metadata;
+	bool		is_new;
+	Rel		   *rel;
+	TupleTableSlot *slot;		/* the locked row; NULL if new */
+} Hold;
+
+/* What hold_decide_place is asked. */
+typedef struct HoldRequest
+{
+	int64		ledger;
+	int64		debit_account;
+	int64		credit_account;
+	Numeric		amount;
+	bool		has_expected_version;
+	int64		expected_version;
+	Interval   *ttl;			/* above zero; NULL for an operation's hold */
+	const pg_uuid_t *operation_id;	/* NULL unless an operation's hold */
+	Jsonb	   *metadata;
+} HoldRequest;
+
+/*
+ * hold_decide_place: lock the debit account (and the credit account if it
+ * has a maximum), test, and reserve in memory.  movement->hold->id names the
+ * new hold.
+ */
+extern Movement *hold_decide_place(const HoldRequest *request);
+
+/*
+ * hold_decide_capture: lock both accounts and the hold, and take amount (NULL:
+ * all that remains) from it.  final: release what is left.
+ * hold_decide_release: give back what remains.
+ *
+ * operation: NULL for a user's call, which must not end an operation's hold
+ * (55000) and minds frozen accounts; else the operation that owns the hold.
+ * A hold that is not open, or is due, is a denial TL006.  TL009 if unknown.
+ */
+extern Movement *hold_decide_capture(int64 ledger, const pg_uuid_t *hold,
+									 Numeric amount, bool final,
+									 const pg_uuid_t *operation);
+extern Movement *hold_decide_release(int64 ledger, const pg_uuid_t *hold,
+									 const pg_uuid_t *operation);
+
+/* Insert or update movement->hold's row; movement.c calls it. */
+extern void hold_write(Hold *hold);
+extern void hold_close(Hold *hold);
+
+/*
+ * hold_due_sum: what remains of the open holds of an account whose deadline
+ * is not after now, on its debit side or its credit side.
+ * hold_open_sum: the same for all open holds that are not due.  A NULL
+ * snapshot is the newest.
+ */
+extern Amount hold_due_sum(int64 ledger, int64 account, bool debit_side,
+						   TimestampTz now, Snapshot snapshot);
+extern Amount hold_open_sum(int64 ledger, int64 account, bool debit_side,
+							TimestampTz now, Snapshot snapshot);
+
+extern Amount hold_remaining(const Hold *hold);
+extern bool hold_is_due(const Hold *hold, TimestampTz now);
+extern const char *hold_state_name(HoldState state);
+
+/* now + ttl; 22023 unless ttl is above zero and at most a hundred years. */
+extern TimestampTz hold_deadline(TimestampTz now, const Interval *ttl);
+
+/* The locked row; its accounts must be locked already. */
+extern Hold *hold_lock(int64 ledger, const pg_uuid_t *id);
+
+/* The sweep's step: expire movement->hold in memory (expire.c). */
+extern void hold_expire_locked(Movement *movement);
+
+#endif							/* TELLER_HOLD_H */

@@ -1,0 +1,222 @@
+/*-------------------------------------------------------------------------
+ *
+ * input.c
+ *	  Tests of what callers pass, and the row that a function returns.
+ *
+ * Portions Copyright (c) 2026, the pg_teller authors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "access/htup_details.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "input.h"
+
+/* The row types of the functions this backend has called. */
+#define RESULT_DESCS 16
+static struct
+{
+	Oid			function;
+	uint32		hash;			/* of the function in the syscache */
+	TupleDesc	desc;
+}			result_descs[RESULT_DESCS];
+
+void
+input_require(FunctionCallInfo fcinfo, int arg, const char *name)
+{
+	if (PG_ARGISNULL(arg))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+}
+
+text *
+input_label(FunctionCallInfo fcinfo, int arg, const char *name)
+{
+	text	   *value;
+	int			length;
+
+	if (PG_ARGISNULL(arg))
+		return NULL;
+	length = toast_raw_datum_size(PG_GETARG_DATUM(arg)) - VARHDRSZ;
+	if (length < 1 || length > INPUT_LABEL_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must have 1 to %d bytes", name, INPUT_LABEL_MAX),
+				 errdetail("It has %d.", length)));
+	value = PG_GETARG_TEXT_PP(arg);
+	for (int i = 0; i < length; i++)
+	{
+		unsigned char c = (unsigned char) VARDATA_ANY(value)[i];
+
+		if (c < 0x20 || c == 0x7f)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("%s must not contain control characters", name),
+					 errdetail("Byte %d has the code %d.", i + 1, c)));
+	}
+	return value;
+}
+
+static int
+jsonb_depth(Jsonb *value)
+{
+	JsonbIterator *it = JsonbIteratorInit(&value->root);
+	JsonbValue	v;
+	JsonbIteratorToken token;
+	int			depth = 0,
+				deepest = 0;
+
+	while ((token = JsonbIteratorNext(&it, &v, false)) != WJB_DONE)
+	{
+		if (token == WJB_BEGIN_ARRAY || token == WJB_BEGIN_OBJECT)
+		{
+			depth++;
+			deepest = Max(deepest, depth);
+		}
+		else if (token == WJB_END_ARRAY || token == WJB_END_OBJECT)
+			depth--;
+	}
+	return deepest;
+}
+
+Jsonb *
+input_metadata(FunctionCallInfo fcinfo, int arg)
+{
+	Jsonb	   *value;
+
+	if (PG_ARGISNULL(arg))
+		return NULL;
+	if (toast_raw_datum_size(PG_GETARG_DATUM(arg)) > INPUT_METADATA_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("metadata is larger than %d bytes", INPUT_METADATA_MAX)));
+	value = PG_GETARG_JSONB_P(arg);
+	if (JB_ROOT_IS_SCALAR(value))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("metadata must be a JSON object or array")));
+	if (jsonb_depth(value) > INPUT_METADATA_DEPTH)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("metadata is nested deeper than %d levels",
+						INPUT_METADATA_DEPTH)));
+	return value;
+}
+
+TimestampTz
+input_time(FunctionCallInfo fcinfo, int arg, const char *name,
+		   TimestampTz otherwise)
+{
+	TimestampTz value;
+
+	if (PG_ARGISNULL(arg))
+		return otherwise;
+	value = PG_GETARG_TIMESTAMPTZ(arg);
+	if (TIMESTAMP_NOT_FINITE(value))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be finite", name)));
+	return value;
+}
+
+int64
+input_version(FunctionCallInfo fcinfo, int arg)
+{
+	int64		version = PG_GETARG_INT64(arg);
+
+	if (version < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("expected_version must not be negative"),
+				 errdetail("It is %lld.", (long long) version)));
+	return version;
+}
+
+bool
+input_returns_denial(FunctionCallInfo fcinfo, int arg)
+{
+	char	   *word;
+
+	input_require(fcinfo, arg, "on_denial");
+	word = text_to_cstring(PG_GETARG_TEXT_PP(arg));
+	if (strcmp(word, "raise") == 0)
+		return false;
+	if (strcmp(word, "return") == 0)
+		return true;
+	if (strcmp(word, "record") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("on_denial => 'record' is not supported yet"),
+				 errhint("Use 'raise' or 'return'.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("on_denial must be 'raise' or 'return', not \"%s\"", word)));
+	return false;
+}
+
+/* ---- results ---------------------------------------------------------- */
+
+static void
+forget_result_descs(Datum arg, int cacheid, uint32 hash)
+{
+	/*
+	 * A call further up the stack may be using the descriptor, so it is not
+	 * freed.  Our functions change with an upgrade, not more often.
+	 */
+	for (int i = 0; i < RESULT_DESCS; i++)
+		if (hash == 0 || hash == result_descs[i].hash)
+			result_descs[i].function = InvalidOid;
+}
+
+static TupleDesc
+make_result_desc(FunctionCallInfo fcinfo)
+{
+	TupleDesc	desc;
+	MemoryContext old;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "function %u does not return a row",
+			 fcinfo->flinfo->fn_oid);
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	desc = CreateTupleDescCopy(desc);
+	MemoryContextSwitchTo(old);
+	return BlessTupleDesc(desc);
+}
+
+TupleDesc
+input_result_desc(FunctionCallInfo fcinfo)
+{
+	static bool registered = false;
+	Oid			function = fcinfo->flinfo->fn_oid;
+	int			place = function % RESULT_DESCS;
+
+	if (!registered)
+	{
+		CacheRegisterSyscacheCallback(PROCOID, forget_result_descs, (Datum) 0);
+		registered = true;
+	}
+	if (result_descs[place].function != function)
+	{
+		result_descs[place].desc = make_result_desc(fcinfo);
+		result_descs[place].hash = GetSysCacheHashValue1(PROCOID,
+														 ObjectIdGetDatum(function));
+		result_descs[place].function = function;
+	}
+	return result_descs[place].desc;
+}
+
+Datum
+input_result(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
+{
+	return HeapTupleGetDatum(heap_form_tuple(input_result_desc(fcinfo), values,
+											 nulls));
+}

@@ -1,0 +1,74 @@
+/*-------------------------------------------------------------------------
+ *
+ * key.h
+ *	  Idempotency: one effect per key, and the same answer to every repeat.
+ *
+ * A call under a key goes: key_begin with its arguments, key_replay; if there
+ * is no answer yet, lock the accounts, decide, key_store; if that says a
+ * twin came first, begin again at key_replay; else write.  The key's row is
+ * the first row that a call writes, so a call that is overtaken has nothing
+ * to undo.
+ *
+ * Portions Copyright (c) 2026, the pg_teller authors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TELLER_KEY_H
+#define TELLER_KEY_H
+
+#include "access/tupdesc.h"
+#include "datatype/timestamp.h"
+#include "utils/jsonb.h"
+#include "utils/numeric.h"
+#include "utils/uuid.h"
+
+#define KEY_MAX_ARGUMENTS 16
+
+/* A call's identity: its function and its arguments as given. */
+typedef struct KeyCall
+{
+	const char *function;
+	int			count;
+	const char *names[KEY_MAX_ARGUMENTS];
+	JsonbValue	values[KEY_MAX_ARGUMENTS];
+} KeyCall;
+
+extern void key_add_bigint(KeyCall *call, const char *name, bool isnull, int64 value);
+extern void key_add_numeric(KeyCall *call, const char *name, bool isnull, Datum value);
+extern void key_add_text(KeyCall *call, const char *name, const text *value);
+extern void key_add_string(KeyCall *call, const char *name, const char *value);
+extern void key_add_bool(KeyCall *call, const char *name, bool value);
+extern void key_add_uuid(KeyCall *call, const char *name, const pg_uuid_t *value);
+extern void key_add_time(KeyCall *call, const char *name, bool isnull, TimestampTz value);
+extern void key_add_interval(KeyCall *call, const char *name, bool isnull, Datum value);
+extern void key_add_jsonb(KeyCall *call, const char *name, const Jsonb *value);
+
+/* The arguments as one object, and SHA-256(function, blank, their text). */
+extern Jsonb *key_arguments(const KeyCall *call);
+extern bytea *key_fingerprint(const char *function, const Jsonb *arguments);
+
+/*
+ * key_compare: TL003 naming the first argument that differs from what is
+ * stored under what ("key \"k\" of ledger 1").
+ */
+extern void key_compare(const KeyCall *call, const char *function,
+						const Jsonb *stored, const char *what);
+
+/*
+ * key_replay: the stored answer to this call, as a row of desc, with its
+ * column replayed true.  False if the key is free.  A twin that is running
+ * is waited for.  TL003 if the key was used otherwise.
+ */
+extern bool key_replay(int64 ledger, const text *key, const KeyCall *call,
+					   TupleDesc desc, Datum *values, bool *nulls);
+
+/* key_store: false if a twin came first; nothing is written then. */
+extern bool key_store(int64 ledger, const text *key, const KeyCall *call,
+					  TupleDesc desc, const Datum *values, const bool *nulls,
+					  TimestampTz now);
+
+/* The value of a row's column in JSON, and back. */
+extern Jsonb *key_row_to_json(TupleDesc desc, const Datum *values,
+							  const bool *nulls);
+
+#endif							/* TELLER_KEY_H */

@@ -1,0 +1,37 @@
+/*-------------------------------------------------------------------------
+ *
+ * keyed.h
+ *	  A movement called from SQL, once for each key.
+ *
+ * Portions Copyright (c) 2026, the pg_teller authors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TELLER_KEYED_H
+#define TELLER_KEYED_H
+
+#include "fmgr.h"
+
+#include "key.h"
+#include "movement.h"
+
+#define KEYED_MAX_COLUMNS 16
+
+typedef struct KeyedMovement
+{
+	int64		ledger;
+	const text *key;			/* NULL: every call is a new one */
+	KeyCall		call;			/* filled only if there is a key */
+	bool		returns_denial; /* else a denial is raised */
+	const void *request;
+	Movement   *(*decide) (const void *request);
+	void		(*result) (const Movement *movement, Datum *values, bool *nulls);
+} KeyedMovement;
+
+/*
+ * keyed_run: replay the answer that the key has, or decide, store the answer
+ * under the key, and write.  Returns the function's row.
+ */
+extern Datum keyed_run(FunctionCallInfo fcinfo, const KeyedMovement *keyed);
+
+#endif							/* TELLER_KEYED_H */

@@ -1,0 +1,53 @@
+/*-------------------------------------------------------------------------
+ *
+ * movement.h
+ *	  A movement: decided on locked accounts, then written.
+ *
+ * Every call that moves or reserves money has two halves.  A *_decide
+ * function locks the accounts (and the hold), reads the clock, tests, and
+ * leaves the new balances in memory; nothing is written.  movement_write
+ * writes hold, accounts and journal rows.  In between the caller stores what
+ * makes the call idempotent: a key, an operation, a memo.
+ *
+ * Portions Copyright (c) 2026, the pg_teller authors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TELLER_MOVEMENT_H
+#define TELLER_MOVEMENT_H
+
+#include "journal.h"
+
+struct Hold;
+
+typedef struct Movement
+{
+	AccountSet *set;
+	Denial	   *denial;			/* not NULL: refused, nothing to write */
+	Account    *debit;			/* in the set */
+	Account    *credit;			/* in the set, or as peeked without a lock */
+	Amount		amount;
+	int			scale;
+	int			nrows;			/* a final capture with a rest makes two */
+	JournalRow	rows[2];
+	struct Hold *hold;			/* NULL unless a hold is made or changed */
+} Movement;
+
+/* An empty movement over accounts that are locked now. */
+extern Movement *movement_begin(int64 ledger, const int64 *accounts, int count);
+
+/*
+ * movement_add: the next journal row, of this amount.  The debit side and,
+ * if it is touched, the credit side step to their next version; their
+ * balances in memory must be those after the row.
+ */
+extern JournalRow *movement_add(Movement *movement, const char *kind,
+								Amount amount, bool touch_credit);
+
+/* Write it all, and let later commands of this transaction see it. */
+extern void movement_write(Movement *movement);
+
+/* Give back what it holds in memory; the locks stay. */
+extern void movement_close(Movement *movement);
+
+#endif							/* TELLER_MOVEMENT_H */

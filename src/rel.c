@@ -1,0 +1,800 @@
+/*-------------------------------------------------------------------------
+ *
+ * rel.c
+ *	  Direct access to the tables of schema teller.
+ *
+ * What a backend remembers of a table is its plan: OID, primary key, and for
+ * each index how its entries are formed, with the predicates and CHECK
+ * constraints compiled.  A relcache invalidation marks plans stale; a stale
+ * plan is rebuilt when the table is opened next.
+ *
+ * Everything written here goes where a hand-written statement would go:
+ * heap, every index, every CHECK constraint, predicate locks of SERIALIZABLE.
+ * What cannot be honoured (triggers, rules, row security, partitions,
+ * exclusion constraints) is refused when the plan is built.
+ *
+ * Portions Copyright (c) 2026, the pg_teller authors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/nbtree.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "rel.h"
+
+#define REL_MAX_KEYS 4
+
+/* One index of a table. */
+typedef struct RelIndex
+{
+	Oid			oid;
+	const char *name;
+	bool		odd;			/* not a B-tree, or over expressions */
+	IndexInfo  *info;			/* how entries are formed; NULL if odd */
+	ExprState  *predicate;		/* NULL unless the index is partial */
+	RegProcedure equal[REL_MAX_KEYS];	/* to look entries up */
+} RelIndex;
+
+typedef struct RelPlan
+{
+	Oid			oid;
+	bool		stale;
+	MemoryContext context;		/* holds all of it */
+	EState	   *estate;			/* evaluates predicates and checks */
+	int			primary;		/* position of the primary key in indexes */
+	int			nindexes;
+	RelIndex   *indexes;
+	int			nchecks;
+	ExprState **checks;
+	const char **check_names;
+} RelPlan;
+
+struct RelScan
+{
+	IndexScanDesc scan;
+};
+
+static const struct
+{
+	const char *name;
+	int			natts;
+}			rel_tables[REL_COUNT] =
+{
+	[REL_LEDGER] = {"ledger", 2},
+	[REL_ASSET] = {"asset", 2},
+	[REL_LEDGER_GRANT] = {"ledger_grant", 3},
+	[REL_ACCOUNT] = {"account", 15},
+	[REL_JOURNAL] = {"journal", 20},
+	[REL_HOLD] = {"hold", 13},
+	[REL_KEY] = {"key", 10},
+	[REL_INSTANCE] = {"instance", 6},
+	[REL_SETTLEMENT] = {"settlement", 3},
+	[REL_OPERATION] = {"operation_data", 37},
+	[REL_ATTEMPT] = {"attempt_data", 10},
+	[REL_FINDING] = {"finding_data", 7},
+	[REL_MEMO] = {"memo", 11},
+	[REL_REMOTE_GRANT] = {"remote_grant", 3},
+	[REL_REMOTE_MANDATE] = {"remote_mandate", 3},
+};
+
+static RelPlan *rel_plans[REL_COUNT];
+
+/* ---- plans ------------------------------------------------------------ */
+
+static void
+rel_invalidate(Datum arg, Oid relid)
+{
+	for (int i = 0; i < REL_COUNT; i++)
+	{
+		RelPlan    *plan = rel_plans[i];
+
+		if (plan == NULL)
+			continue;
+		if (relid == InvalidOid || relid == plan->oid)
+			plan->stale = true;
+		for (int j = 0; j < plan->nindexes; j++)
+			if (plan->indexes[j].oid == relid)
+				plan->stale = true;
+	}
+}
+
+static Oid
+rel_find(RelId id)
+{
+	Oid			nsp = get_namespace_oid("teller", true);
+	Oid			oid = InvalidOid;
+
+	if (OidIsValid(nsp))
+		oid = get_relname_relid(rel_tables[id].name, nsp);
+	if (!OidIsValid(oid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table teller.%s is missing", rel_tables[id].name),
+				 errhint("Run CREATE EXTENSION pg_teller.")));
+	return oid;
+}
+
+/*
+ * A user's foreign key to one of our tables hangs triggers on it that look at
+ * changes of the key alone.  Keys never change here, so they may be passed
+ * over; any other trigger may not.
+ */
+static bool
+has_triggers(Relation heap)
+{
+	TriggerDesc *triggers = heap->trigdesc;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+		if (RI_FKey_trigger_type(triggers->triggers[i].tgfoid) != RI_TRIGGER_PK)
+			return true;
+	return false;
+}
+
+/* Only what direct access honours in full may be opened. */
+static void
+rel_check_plain(RelId id, Relation heap)
+{
+	const char *trouble = NULL;
+
+	if (heap->rd_rel->relkind != RELKIND_RELATION)
+		trouble = "it is not an ordinary table";
+	else if (heap->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+		trouble = "it is not a permanent, logged table";
+	else if (has_triggers(heap))
+		trouble = "it has triggers";
+	else if (heap->rd_rel->relhasrules)
+		trouble = "it has rules";
+	else if (heap->rd_rel->relrowsecurity)
+		trouble = "it has row security";
+	else if (heap->rd_rel->relispartition || heap->rd_rel->relhassubclass)
+		trouble = "it is part of an inheritance tree";
+	else if (RelationGetNumberOfAttributes(heap) != rel_tables[id].natts)
+		trouble = "its columns are not those of this library";
+	if (trouble != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table teller.%s cannot be used: %s",
+						rel_tables[id].name, trouble),
+				 errhint("pg_teller writes its tables directly; undo what was changed on this one.")));
+}
+
+static void
+rel_plan_lookup(RelIndex *index, Relation rel)
+{
+	int			nkeys = IndexRelationGetNumberOfKeyAttributes(rel);
+
+	for (int i = 0; i < Min(nkeys, REL_MAX_KEYS); i++)
+	{
+		Oid			type = rel->rd_opcintype[i];
+		Oid			op = get_opfamily_member(rel->rd_opfamily[i], type, type,
+											 BTEqualStrategyNumber);
+
+		index->equal[i] = get_opcode(op);
+	}
+}
+
+static void
+rel_plan_index(RelPlan *plan, RelIndex *index, Oid oid)
+{
+	Relation	rel = index_open(oid, AccessShareLock);
+	IndexInfo  *info = BuildIndexInfo(rel);
+
+	if (info->ii_ExclusionOps != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("exclusion constraint \"%s\" cannot be honoured",
+						RelationGetRelationName(rel))));
+	index->oid = oid;
+	index->name = pstrdup(RelationGetRelationName(rel));
+	index->odd = rel->rd_rel->relam != BTREE_AM_OID ||
+		info->ii_Expressions != NIL;
+	if (!index->odd)
+	{
+		index->info = info;
+		if (info->ii_Predicate != NIL)
+			index->predicate = ExecPrepareQual(info->ii_Predicate,
+											   plan->estate);
+		rel_plan_lookup(index, rel);
+	}
+	if (rel->rd_index->indisprimary)
+		plan->primary = index - plan->indexes;
+	index_close(rel, NoLock);
+}
+
+static void
+rel_plan_checks(RelPlan *plan, Relation heap)
+{
+	TupleConstr *constr = RelationGetDescr(heap)->constr;
+
+	if (constr == NULL)
+		return;
+	plan->checks = palloc0(sizeof(ExprState *) * Max(constr->num_check, 1));
+	plan->check_names = palloc0(sizeof(char *) * Max(constr->num_check, 1));
+	for (int i = 0; i < constr->num_check; i++)
+	{
+		Expr	   *expr = stringToNode(constr->check[i].ccbin);
+
+		plan->checks[i] = ExecPrepareExpr(expr, plan->estate);
+		plan->check_names[i] = pstrdup(constr->check[i].ccname);
+	}
+	plan->nchecks = constr->num_check;
+}
+
+static RelPlan *
+rel_build_plan(RelId id, Relation heap)
+{
+	MemoryContext context,
+				old;
+	RelPlan    *plan;
+	List	   *oids;
+	ListCell   *lc;
+
+	rel_check_plain(id, heap);
+
+	/* Under the caller's context until it is whole: an error frees it. */
+	context = AllocSetContextCreate(CurrentMemoryContext, "teller plan",
+									ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	plan = palloc0(sizeof(RelPlan));
+	plan->context = context;
+	plan->oid = RelationGetRelid(heap);
+	plan->primary = -1;
+	plan->estate = CreateExecutorState();
+	oids = RelationGetIndexList(heap);
+	plan->indexes = palloc0(sizeof(RelIndex) * Max(list_length(oids), 1));
+	foreach(lc, oids)
+		rel_plan_index(plan, &plan->indexes[plan->nindexes++], lfirst_oid(lc));
+	if (plan->primary < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table teller.%s has lost its primary key",
+						rel_tables[id].name)));
+	rel_plan_checks(plan, heap);
+	MemoryContextSwitchTo(old);
+	MemoryContextSetParent(context, CacheMemoryContext);
+	return plan;
+}
+
+/*
+ * The plan for an open table.  A stale one may still be in use by a call
+ * further up the stack, so it goes only when the transaction ends.
+ */
+static RelPlan *
+rel_current_plan(RelId id, Relation heap)
+{
+	static bool registered = false;
+	RelPlan    *plan = rel_plans[id];
+
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(rel_invalidate, (Datum) 0);
+		registered = true;
+	}
+	if (plan != NULL && !plan->stale && plan->oid == RelationGetRelid(heap))
+		return plan;
+	if (plan != NULL)
+	{
+		rel_plans[id] = NULL;
+		MemoryContextSetParent(plan->context, TopTransactionContext);
+	}
+	rel_plans[id] = rel_build_plan(id, heap);
+	return rel_plans[id];
+}
+
+/* ---- open and close --------------------------------------------------- */
+
+Oid
+rel_oid(RelId id)
+{
+	if (rel_plans[id] != NULL && !rel_plans[id]->stale)
+		return rel_plans[id]->oid;
+	return rel_find(id);
+}
+
+Rel *
+rel_open(RelId id, LOCKMODE lockmode)
+{
+	Rel		   *rel = palloc0(sizeof(Rel));
+
+	rel->writes = lockmode >= RowExclusiveLock;
+	if (rel->writes)
+	{
+		PreventCommandIfReadOnly("a call of pg_teller that writes");
+		PreventCommandIfParallelMode("a call of pg_teller that writes");
+	}
+	rel->heap = table_open(rel_oid(id), lockmode);
+	rel->plan = rel_current_plan(id, rel->heap);
+	rel->indexes = palloc0(sizeof(Relation) * rel->plan->nindexes);
+	return rel;
+}
+
+void
+rel_close(Rel *rel)
+{
+	for (int i = 0; i < rel->plan->nindexes; i++)
+		if (rel->indexes[i] != NULL)
+			index_close(rel->indexes[i], NoLock);
+	if (rel->slot != NULL)
+		ExecDropSingleTupleTableSlot(rel->slot);
+	table_close(rel->heap, NoLock);
+	pfree(rel->indexes);
+	pfree(rel);
+}
+
+TupleTableSlot *
+rel_make_slot(Rel *rel)
+{
+	return table_slot_create(rel->heap, NULL);
+}
+
+static Relation
+rel_index(Rel *rel, int i)
+{
+	if (rel->indexes[i] == NULL)
+		rel->indexes[i] = index_open(rel->plan->indexes[i].oid,
+									 rel->writes ? RowExclusiveLock : AccessShareLock);
+	return rel->indexes[i];
+}
+
+/* ---- reading ---------------------------------------------------------- */
+
+Snapshot
+rel_newest_snapshot(void)
+{
+	return RegisterSnapshot(IsolationUsesXactSnapshot() ?
+							GetTransactionSnapshot() : GetLatestSnapshot());
+}
+
+void
+rel_forget_snapshot(Snapshot snapshot)
+{
+	UnregisterSnapshot(snapshot);
+}
+
+static IndexScanDesc
+rel_begin_index_scan(Rel *rel, int which, Snapshot snapshot, int nkeys,
+					 const Datum *keys)
+{
+	Relation	index = rel_index(rel, which);
+	ScanKeyData entries[REL_MAX_KEYS];
+	IndexScanDesc scan;
+
+	Assert(nkeys <= REL_MAX_KEYS);
+	for (int i = 0; i < nkeys; i++)
+		ScanKeyEntryInitialize(&entries[i], 0, i + 1, BTEqualStrategyNumber,
+							   InvalidOid, index->rd_indcollation[i],
+							   rel->plan->indexes[which].equal[i], keys[i]);
+	scan = teller_index_beginscan(rel->heap, index, snapshot, nkeys);
+	index_rescan(scan, entries, nkeys, NULL, 0);
+	return scan;
+}
+
+bool
+rel_fetch(Rel *rel, Snapshot snapshot, int nkeys, const Datum *keys,
+		  TupleTableSlot *slot)
+{
+	IndexScanDesc scan = rel_begin_index_scan(rel, rel->plan->primary,
+											  snapshot, nkeys, keys);
+	bool		found = index_getnext_slot(scan, ForwardScanDirection, slot);
+
+	index_endscan(scan);
+	return found;
+}
+
+static void
+rel_raise_stale(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to concurrent update"),
+			 errhint("Repeat the transaction.")));
+}
+
+/* Lock the row version in the slot, or the one that it has become. */
+static bool
+rel_lock_version(Rel *rel, Snapshot snapshot, LockTupleMode mode,
+				 TupleTableSlot *slot)
+{
+	TM_FailureData failure;
+	ItemPointerData tid = slot->tts_tid;
+	uint8		flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
+
+	if (!IsolationUsesXactSnapshot())
+		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+	switch (table_tuple_lock(rel->heap, &tid, snapshot, slot,
+							 GetCurrentCommandId(false), mode, LockWaitBlock,
+							 flags, &failure))
+	{
+		case TM_Ok:
+			return true;
+		case TM_Updated:
+			rel_raise_stale();
+			break;
+		case TM_Deleted:
+			if (IsolationUsesXactSnapshot())
+				rel_raise_stale();
+			break;
+		case TM_Invisible:
+		case TM_SelfModified:
+		case TM_BeingModified:
+		case TM_WouldBlock:
+			elog(ERROR, "row of %s cannot be locked",
+				 RelationGetRelationName(rel->heap));
+	}
+	return false;
+}
+
+bool
+rel_lock_row(Rel *rel, int nkeys, const Datum *keys, LockTupleMode mode,
+			 TupleTableSlot *slot)
+{
+	Snapshot	snapshot = rel_newest_snapshot();
+	bool		found = rel_fetch(rel, snapshot, nkeys, keys, slot);
+
+	if (found)
+		found = rel_lock_version(rel, snapshot, mode, slot);
+	else if (IsolationUsesXactSnapshot())
+	{
+		Snapshot	latest = RegisterSnapshot(GetLatestSnapshot());
+
+		if (rel_fetch(rel, latest, nkeys, keys, slot))
+			rel_raise_stale();
+		UnregisterSnapshot(latest);
+	}
+	rel_forget_snapshot(snapshot);
+	return found;
+}
+
+/* Lock the row version in the slot if that needs no waiting. */
+bool
+rel_lock_if_free(Rel *rel, TupleTableSlot *slot, LockTupleMode mode)
+{
+	Snapshot	snapshot = rel_newest_snapshot();
+	ItemPointerData tid = slot->tts_tid;
+	TM_FailureData failure;
+	TM_Result	result;
+
+	result = table_tuple_lock(rel->heap, &tid, snapshot, slot,
+							  GetCurrentCommandId(false), mode, LockWaitSkip,
+							  TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS,
+							  &failure);
+	rel_forget_snapshot(snapshot);
+	return result == TM_Ok;
+}
+
+/* One look with a dirty snapshot.  *wait is the transaction to wait for. */
+static bool
+rel_look_dirty(Rel *rel, int which, int nkeys, const Datum *keys,
+			   TupleTableSlot *slot, SnapshotData *dirty)
+{
+	IndexScanDesc scan;
+	bool		found;
+
+	InitDirtySnapshot(*dirty);
+	scan = rel_begin_index_scan(rel, which, dirty, nkeys, keys);
+	found = index_getnext_slot(scan, ForwardScanDirection, slot);
+	index_endscan(scan);
+	return found;
+}
+
+static bool
+rel_await_in(Rel *rel, int which, int nkeys, const Datum *keys,
+			 TupleTableSlot *slot)
+{
+	SnapshotData dirty;
+
+	while (rel_look_dirty(rel, which, nkeys, keys, slot, &dirty))
+	{
+		TransactionId holder = TransactionIdIsValid(dirty.xmin) ?
+			dirty.xmin : dirty.xmax;
+
+		if (TransactionIdIsValid(holder))
+		{
+			ItemPointerData tid = slot->tts_tid;
+
+			ExecClearTuple(slot);
+			if (dirty.speculativeToken)
+				SpeculativeInsertionWait(dirty.xmin, dirty.speculativeToken);
+			else
+				XactLockTableWait(holder, rel->heap, &tid, XLTW_InsertIndexUnique);
+			continue;
+		}
+		if (IsolationUsesXactSnapshot() &&
+			!table_tuple_satisfies_snapshot(rel->heap, slot,
+											GetTransactionSnapshot()))
+			rel_raise_stale();
+		return true;
+	}
+	return false;
+}
+
+static int
+rel_index_named(Rel *rel, const char *name)
+{
+	for (int i = 0; i < rel->plan->nindexes; i++)
+		if (strcmp(rel->plan->indexes[i].name, name) == 0)
+			return i;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table teller.%s has lost its index \"%s\"",
+					RelationGetRelationName(rel->heap), name)));
+	return -1;
+}
+
+bool
+rel_await_row(Rel *rel, int nkeys, const Datum *keys, TupleTableSlot *slot)
+{
+	return rel_await_in(rel, rel->plan->primary, nkeys, keys, slot);
+}
+
+bool
+rel_await_row_by(Rel *rel, const char *index_name, int nkeys,
+				 const Datum *keys, TupleTableSlot *slot)
+{
+	return rel_await_in(rel, rel_index_named(rel, index_name), nkeys, keys,
+						slot);
+}
+
+RelScan *
+rel_scan_begin(Rel *rel, const char *index_name, Snapshot snapshot, int nkeys,
+			   const Datum *keys)
+{
+	RelScan    *scan = palloc0(sizeof(RelScan));
+
+	scan->scan = rel_begin_index_scan(rel, rel_index_named(rel, index_name),
+									  snapshot, nkeys, keys);
+	return scan;
+}
+
+RelScan *
+rel_scan_after(Rel *rel, const char *index_name, Snapshot snapshot, int64 key)
+{
+	RelScan    *scan = palloc0(sizeof(RelScan));
+	Relation	index = rel_index(rel, rel_index_named(rel, index_name));
+	ScanKeyData entry;
+
+	ScanKeyInit(&entry, 1, BTGreaterStrategyNumber, F_INT8GT,
+				Int64GetDatum(key));
+	scan->scan = teller_index_beginscan(rel->heap, index, snapshot, 1);
+	index_rescan(scan->scan, &entry, 1, NULL, 0);
+	return scan;
+}
+
+RelScan *
+rel_scan_from(Rel *rel, const char *index_name, Snapshot snapshot, int nkeys,
+			  const Datum *keys, TimestampTz from)
+{
+	RelScan    *scan = palloc0(sizeof(RelScan));
+	int			which = rel_index_named(rel, index_name);
+	Relation	index = rel_index(rel, which);
+	ScanKeyData entries[REL_MAX_KEYS];
+
+	Assert(nkeys < REL_MAX_KEYS);
+	for (int i = 0; i < nkeys; i++)
+		ScanKeyEntryInitialize(&entries[i], 0, i + 1, BTEqualStrategyNumber,
+							   InvalidOid, index->rd_indcollation[i],
+							   rel->plan->indexes[which].equal[i], keys[i]);
+	ScanKeyInit(&entries[nkeys], nkeys + 1, BTGreaterEqualStrategyNumber,
+				F_TIMESTAMPTZ_GE, TimestampTzGetDatum(from));
+	scan->scan = teller_index_beginscan(rel->heap, index, snapshot, nkeys + 1);
+	index_rescan(scan->scan, entries, nkeys + 1, NULL, 0);
+	return scan;
+}
+
+bool
+rel_scan_next(RelScan *scan, TupleTableSlot *slot)
+{
+	return index_getnext_slot(scan->scan, ForwardScanDirection, slot);
+}
+
+void
+rel_scan_end(RelScan *scan)
+{
+	index_endscan(scan->scan);
+	pfree(scan);
+}
+
+/* ---- writing ---------------------------------------------------------- */
+
+/* What ExecConstraints would do. */
+static void
+rel_check_row(Rel *rel, TupleTableSlot *slot)
+{
+	TupleDesc	desc = RelationGetDescr(rel->heap);
+	RelPlan    *plan = rel->plan;
+	ExprContext *econtext = GetPerTupleExprContext(plan->estate);
+
+	for (int i = 0; i < desc->natts; i++)
+		if (TupleDescAttr(desc, i)->attnotnull && slot->tts_isnull[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NOT_NULL_VIOLATION),
+					 errmsg("null value in column \"%s\" of table teller.%s",
+							NameStr(TupleDescAttr(desc, i)->attname),
+							RelationGetRelationName(rel->heap))));
+	econtext->ecxt_scantuple = slot;
+	for (int i = 0; i < plan->nchecks; i++)
+		if (!ExecCheck(plan->checks[i], econtext))
+			ereport(ERROR,
+					(errcode(ERRCODE_CHECK_VIOLATION),
+					 errmsg("row for table teller.%s violates check constraint \"%s\"",
+							RelationGetRelationName(rel->heap),
+							plan->check_names[i]),
+					 errtableconstraint(rel->heap, plan->check_names[i])));
+}
+
+/* True if an update left every column of the index alone. */
+static bool
+rel_index_unchanged(const RelIndex *index, const bool *replace)
+{
+	if (replace == NULL)
+		return false;
+	for (int i = 0; i < index->info->ii_NumIndexAttrs; i++)
+		if (replace[index->info->ii_IndexAttrNumbers[i] - 1])
+			return false;
+	return true;
+}
+
+/* An index that an administrator added: the long way, nothing kept. */
+static void
+rel_insert_odd(Rel *rel, Relation index, TupleTableSlot *slot)
+{
+	EState	   *estate = CreateExecutorState();
+	IndexInfo  *info = BuildIndexInfo(index);
+	ExprContext *econtext = GetPerTupleExprContext(estate);
+	Datum		values[INDEX_MAX_KEYS];
+	bool		nulls[INDEX_MAX_KEYS];
+
+	econtext->ecxt_scantuple = slot;
+	if (info->ii_ReadyForInserts &&
+		(info->ii_Predicate == NIL ||
+		 ExecQual(ExecPrepareQual(info->ii_Predicate, estate), econtext)))
+	{
+		FormIndexDatum(info, slot, estate, values, nulls);
+		index_insert(index, values, nulls, &slot->tts_tid, rel->heap,
+					 info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
+					 false, info);
+		teller_index_insert_cleanup(index, info);
+	}
+	FreeExecutorState(estate);
+}
+
+/*
+ * Index entries for the row in slot.  With partial uniqueness a conflict is
+ * reported (true) and not raised.  replace is NULL for a new row.
+ */
+static bool
+rel_insert_entries(Rel *rel, TupleTableSlot *slot, const bool *replace,
+				   bool only_summarizing, bool partial)
+{
+	ExprContext *econtext = GetPerTupleExprContext(rel->plan->estate);
+	bool		conflict = false;
+
+	econtext->ecxt_scantuple = slot;
+	for (int i = 0; i < rel->plan->nindexes; i++)
+	{
+		RelIndex   *index = &rel->plan->indexes[i];
+		Relation	irel = rel_index(rel, i);
+		IndexUniqueCheck check = UNIQUE_CHECK_NO;
+		Datum		values[INDEX_MAX_KEYS];
+		bool		nulls[INDEX_MAX_KEYS];
+
+		if (only_summarizing && !teller_index_is_summarizing(irel))
+			continue;
+		if (index->odd)
+		{
+			rel_insert_odd(rel, irel, slot);
+			continue;
+		}
+		if (!index->info->ii_ReadyForInserts ||
+			(index->predicate != NULL && !ExecQual(index->predicate, econtext)))
+			continue;
+		if (index->info->ii_Unique)
+			check = partial ? UNIQUE_CHECK_PARTIAL : UNIQUE_CHECK_YES;
+		FormIndexDatum(index->info, slot, rel->plan->estate, values, nulls);
+		if (!index_insert(irel, values, nulls, &slot->tts_tid, rel->heap,
+						  check, rel_index_unchanged(index, replace),
+						  index->info) && partial && index->info->ii_Unique)
+			conflict = true;
+	}
+	return conflict;
+}
+
+static TupleTableSlot *
+rel_fill_slot(Rel *rel, Datum *values, bool *nulls)
+{
+	TupleDesc	desc = RelationGetDescr(rel->heap);
+	TupleTableSlot *slot;
+
+	if (rel->slot == NULL)
+		rel->slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	slot = ExecClearTuple(rel->slot);
+	memcpy(slot->tts_values, values, desc->natts * sizeof(Datum));
+	memcpy(slot->tts_isnull, nulls, desc->natts * sizeof(bool));
+	ExecStoreVirtualTuple(slot);
+	slot->tts_tableOid = RelationGetRelid(rel->heap);
+	rel_check_row(rel, slot);
+	return slot;
+}
+
+void
+rel_insert(Rel *rel, Datum *values, bool *nulls)
+{
+	TupleTableSlot *slot = rel_fill_slot(rel, values, nulls);
+
+	table_tuple_insert(rel->heap, slot, GetCurrentCommandId(true), 0, NULL);
+	rel_insert_entries(rel, slot, NULL, false, false);
+	ResetPerTupleExprContext(rel->plan->estate);
+}
+
+bool
+rel_insert_if_absent(Rel *rel, Datum *values, bool *nulls)
+{
+	TupleTableSlot *slot = rel_fill_slot(rel, values, nulls);
+	TransactionId xid = GetCurrentTransactionId();
+	uint32		token = SpeculativeInsertionLockAcquire(xid);
+	bool		conflict;
+
+	table_tuple_insert_speculative(rel->heap, slot, GetCurrentCommandId(true),
+								   0, NULL, token);
+	conflict = rel_insert_entries(rel, slot, NULL, false, true);
+	table_tuple_complete_speculative(rel->heap, slot, token, !conflict);
+	SpeculativeInsertionLockRelease(xid);
+	ResetPerTupleExprContext(rel->plan->estate);
+	return !conflict;
+}
+
+void
+rel_update(Rel *rel, TupleTableSlot *old, Datum *values, bool *nulls,
+		   bool *replace)
+{
+	int			natts = RelationGetDescr(rel->heap)->natts;
+	ItemPointerData tid = old->tts_tid;
+	TU_UpdateIndexes indexes;
+	TM_FailureData failure;
+	LockTupleMode mode;
+	TupleTableSlot *slot;
+	TM_Result	result;
+
+	slot_getallattrs(old);
+	for (int i = 0; i < natts; i++)
+		if (!replace[i])
+		{
+			values[i] = old->tts_values[i];
+			nulls[i] = old->tts_isnull[i];
+		}
+	slot = rel_fill_slot(rel, values, nulls);
+	result = table_tuple_update(rel->heap, &tid, slot,
+								GetCurrentCommandId(true), InvalidSnapshot,
+								InvalidSnapshot, true, &failure, &mode,
+								&indexes);
+	if (result != TM_Ok)
+		elog(ERROR, "locked row of %s changed (%d)",
+			 RelationGetRelationName(rel->heap), (int) result);
+	if (indexes != TU_None)
+		rel_insert_entries(rel, slot, replace,
+						   teller_only_summarizing(indexes), false);
+	ResetPerTupleExprContext(rel->plan->estate);
+}

@@ -1,0 +1,54 @@
+-- Ledgers, assets, accounts, rights.
+
+CREATE FUNCTION teller.create_ledger(ledger bigint, name text DEFAULT NULL) RETURNS void
+	AS 'MODULE_PATHNAME', 'teller_create_ledger' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION teller.create_ledger(bigint, text) IS
+$$Create a ledger: a book that balances by itself. name: 1 to 255 bytes or NULL.
+The same again is a no-op; another name is TL003. Errors: TL003, 22004, 22023, 42501. Right: the owner of pg_teller.$$;
+
+CREATE FUNCTION teller.create_asset(asset text, scale integer) RETURNS void
+	AS 'MODULE_PATHNAME', 'teller_create_asset' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION teller.create_asset(text, integer) IS
+$$Create an asset with scale decimals (0 to 30): create_asset('USD', 2).
+The same again is a no-op; another scale is TL003, or 55000 once an account uses the asset. Errors: TL003, 22004, 22023, 55000, 42501. Right: the owner of pg_teller.$$;
+
+CREATE FUNCTION teller.open_account(
+	ledger bigint, account bigint, asset text, name text DEFAULT NULL,
+	min_balance numeric DEFAULT 0, max_balance numeric DEFAULT NULL,
+	reentrancy text DEFAULT 'allow', hot boolean DEFAULT false,
+	metadata jsonb DEFAULT NULL) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'teller_open_account' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION teller.open_account(bigint, bigint, text, text, numeric, numeric, text, boolean, jsonb) IS
+$$Open an account and return its id. account NULL: an id below 2^53 is made (name required); an existing name with the same attributes returns its id.
+min_balance: what the available balance may not fall below, NULL for no limit; max_balance: what posted plus pending credits may not exceed, NULL for no limit; both in units of the asset. reentrancy: allow; the others and hot => true come later (0A000).
+The same again is a no-op; other attributes are TL003. Errors: TL003, TL009 (ledger, asset), 22003, 22004, 22023, 0A000, 54000, 55000, 42501. Right: the owner of pg_teller.$$;
+
+CREATE FUNCTION teller.account_id(ledger bigint, name text) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'teller_account_id' LANGUAGE C STABLE PARALLEL UNSAFE;
+COMMENT ON FUNCTION teller.account_id(bigint, text) IS
+$$The id of the account with this name. Errors: TL009, 22004, 42501. Locks: none. Right: read.$$;
+
+CREATE FUNCTION teller.balance(ledger bigint, account bigint,
+	OUT posted numeric, OUT pending_debit numeric, OUT pending_credit numeric,
+	OUT available numeric, OUT version bigint) RETURNS record
+	AS 'MODULE_PATHNAME', 'teller_balance' LANGUAGE C STABLE PARALLEL UNSAFE;
+COMMENT ON FUNCTION teller.balance(bigint, bigint) IS
+$$The balances of an account in the statement's snapshot, in units of its asset. pending_debit and pending_credit are the sums of its open holds; a hold that is due counts as released. available = posted - pending_debit.
+Errors: TL009, 22004, 42501. Locks: none. Right: read.$$;
+
+CREATE FUNCTION teller.lock_accounts(ledger bigint, accounts bigint[]) RETURNS void
+	AS 'MODULE_PATHNAME', 'teller_lock_accounts' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION teller.lock_accounts(bigint, bigint[]) IS
+$$Lock accounts (at most 10000) by ascending id until the transaction ends, so that several calls that follow cannot deadlock with another such transaction.
+Errors: TL009, 22004, 22023, 54000, 42501, 40001. Locks: the accounts FOR NO KEY UPDATE. Right: post.$$;
+
+CREATE FUNCTION teller.grant_ledger(ledger bigint, grantee regrole, level text) RETURNS void
+	AS 'MODULE_PATHNAME', 'teller_grant_ledger' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION teller.grant_ledger(bigint, regrole, text) IS
+$$Let a role (and its members) use a ledger: level read (balances, history), post (also movements and holds) or operate (also external operations). A second grant replaces the first. The role also needs USAGE on schema teller.
+Errors: TL009, 22004, 22023, 42501. Right: the owner of pg_teller.$$;
+
+CREATE FUNCTION teller.revoke_ledger(ledger bigint, grantee regrole) RETURNS void
+	AS 'MODULE_PATHNAME', 'teller_revoke_ledger' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION teller.revoke_ledger(bigint, regrole) IS
+$$Take a role's right on a ledger back; nothing happens if it has none. Errors: TL009, 22004, 42501. Right: the owner of pg_teller.$$;

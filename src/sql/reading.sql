@@ -1,0 +1,47 @@
+-- What a role may read of its ledgers.
+
+CREATE VIEW teller.movement WITH (security_barrier) AS
+	SELECT ledger_id, id, kind, debit_account, credit_account, amount,
+		debit_version, debit_posted, debit_pending,
+		credit_version, credit_posted, credit_pending,
+		hold_id, reverses, batch_id, operation_id, effective_at, recorded_at, metadata
+	FROM teller.journal
+	WHERE teller.may_read(ledger_id);
+COMMENT ON VIEW teller.movement IS 'the journal: every movement and hold event of the ledgers that the current user may read';
+
+-- Over movement, not the journal: the planner pulls the arms of a UNION ALL up
+-- out of a view without regard to its barrier, so each arm needs one.
+CREATE VIEW teller.posting WITH (security_barrier) AS
+	SELECT ledger_id, debit_account AS account_id, debit_version AS version,
+		id AS journal_id, kind, 'debit'::text AS side, amount,
+		debit_posted AS posted, debit_pending AS pending,
+		credit_account AS other_account, hold_id, effective_at, recorded_at, metadata
+	FROM teller.movement
+	WHERE debit_version IS NOT NULL
+	UNION ALL
+	SELECT ledger_id, credit_account, credit_version,
+		id, kind, 'credit', amount,
+		credit_posted, credit_pending,
+		debit_account, hold_id, effective_at, recorded_at, metadata
+	FROM teller.movement
+	WHERE credit_version IS NOT NULL;
+COMMENT ON VIEW teller.posting IS 'one side of a journal row as its account sees it; pending is pending_debit on the debit side, pending_credit on the credit side';
+
+CREATE VIEW teller.account_balance WITH (security_barrier) AS
+	SELECT a.ledger_id, a.account_id, a.asset, a.name,
+		b.posted, b.pending_debit, b.pending_credit, b.available, b.version,
+		a.min_balance, a.max_balance, a.status, a.last_at, a.metadata
+	FROM teller.account a
+	CROSS JOIN LATERAL teller.balance(a.ledger_id, a.account_id) b
+	WHERE teller.may_read(a.ledger_id);
+COMMENT ON VIEW teller.account_balance IS 'the balances of each account, as teller.balance() tells them';
+
+CREATE VIEW teller.open_hold WITH (security_barrier) AS
+	SELECT h.ledger_id, h.hold_id, h.debit_account, h.credit_account, h.amount,
+		h.captured, h.released, h.expires_at, h.state, h.operation_id,
+		h.created_at, h.metadata,
+		h.amount - h.captured - h.released AS remaining,
+		coalesce(h.expires_at <= clock_timestamp(), false) AS due
+	FROM teller.hold h
+	WHERE h.state = 'open' AND teller.may_read(h.ledger_id);
+COMMENT ON VIEW teller.open_hold IS 'every hold in state open, due ones too: they bind no money and wait for the sweep';

@@ -1,0 +1,323 @@
+-- The whole data model of pg_teller.
+--
+-- ledger_id leads every key and index, so that a ledger can be moved to a
+-- shard of its own.  No sequence, no trigger, no foreign key: what belongs
+-- together is kept together by the C code and proven by teller.verify().
+-- Amounts are numeric in units of the asset and carry exactly its scale.
+-- The bound 10^38 keeps out NaN and the infinities too.
+
+CREATE SCHEMA teller;
+COMMENT ON SCHEMA teller IS 'pg_teller: ledgers, holds and external operations';
+
+CREATE SCHEMA teller_remote;
+COMMENT ON SCHEMA teller_remote IS 'pg_teller as the remote ledger of another database';
+
+-- Books -----------------------------------------------------------------
+
+CREATE TABLE teller.ledger (
+	ledger_id	bigint PRIMARY KEY,
+	name		text COLLATE "C"
+		CHECK (octet_length(name) BETWEEN 1 AND 255)
+);
+COMMENT ON TABLE teller.ledger IS 'a book of accounts that balances by itself';
+
+CREATE TABLE teller.asset (
+	asset	text COLLATE "C" PRIMARY KEY
+		CHECK (octet_length(asset) BETWEEN 1 AND 255),
+	scale	smallint NOT NULL CHECK (scale BETWEEN 0 AND 30)
+);
+COMMENT ON TABLE teller.asset IS 'a unit of account and its number of decimals';
+
+CREATE TABLE teller.ledger_grant (
+	ledger_id	bigint NOT NULL,
+	grantee		regrole NOT NULL,
+	level		text NOT NULL CHECK (level IN ('read', 'post', 'operate')),
+	PRIMARY KEY (ledger_id, grantee)
+);
+COMMENT ON TABLE teller.ledger_grant IS 'what a role may do on a ledger';
+
+-- Nothing indexed here changes when money moves, and half of each page is
+-- left free, so that updates stay on the page (HOT).
+CREATE TABLE teller.account (
+	ledger_id		bigint NOT NULL,
+	account_id		bigint NOT NULL,
+	asset			text COLLATE "C" NOT NULL,
+	name			text COLLATE "C"
+		CHECK (octet_length(name) BETWEEN 1 AND 255),
+	posted			numeric NOT NULL CHECK (abs(posted) < 1e38),
+	pending_debit	numeric NOT NULL CHECK (pending_debit >= 0 AND pending_debit < 1e38),
+	pending_credit	numeric NOT NULL CHECK (pending_credit >= 0 AND pending_credit < 1e38),
+	version			bigint NOT NULL CHECK (version >= 0),
+	min_balance		numeric CHECK (abs(min_balance) < 1e38),
+	max_balance		numeric CHECK (abs(max_balance) < 1e38),
+	reentrancy		text COLLATE "C" NOT NULL
+		CHECK (reentrancy IN ('off', 'reject', 'allow', 'queue')),
+	hot				boolean NOT NULL,
+	status			text COLLATE "C" NOT NULL
+		CHECK (status IN ('open', 'frozen_debit', 'frozen_credit', 'frozen', 'closed')),
+	last_at			timestamptz NOT NULL CHECK (isfinite(last_at)),
+	metadata		jsonb,
+	PRIMARY KEY (ledger_id, account_id),
+	CHECK (min_balance <= max_balance)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
+CREATE UNIQUE INDEX account_name ON teller.account (ledger_id, name)
+	WHERE name IS NOT NULL;
+COMMENT ON TABLE teller.account IS 'the present balances, version and limits of each account';
+COMMENT ON COLUMN teller.account.posted IS 'settled balance: credits add, debits subtract';
+COMMENT ON COLUMN teller.account.pending_debit IS 'sum of the open holds on this account''s money';
+COMMENT ON COLUMN teller.account.pending_credit IS 'sum of the open holds in favour of this account; kept only where max_balance is set, else 0';
+COMMENT ON COLUMN teller.account.version IS 'number of journal rows that touched this account';
+COMMENT ON COLUMN teller.account.last_at IS 'the latest clock reading used on this account';
+
+CREATE TABLE teller.journal (
+	ledger_id		bigint NOT NULL,
+	id				uuid NOT NULL,
+	kind			text COLLATE "C" NOT NULL
+		CHECK (kind IN ('transfer', 'hold', 'extend', 'adjust', 'capture',
+						'release', 'expire', 'reversal')),
+	debit_account	bigint NOT NULL,
+	credit_account	bigint NOT NULL,
+	amount			numeric NOT NULL CHECK (amount > 0 AND amount < 1e38),
+	debit_version	bigint,
+	debit_posted	numeric,
+	debit_pending	numeric,
+	credit_version	bigint,
+	credit_posted	numeric,
+	credit_pending	numeric,
+	hold_id			uuid,
+	reverses		uuid,
+	batch_id		uuid,
+	operation_id	uuid,
+	effective_at	timestamptz NOT NULL CHECK (isfinite(effective_at)),
+	recorded_at		timestamptz NOT NULL CHECK (isfinite(recorded_at)),
+	metadata		jsonb,
+	ends_hold		boolean NOT NULL,
+	PRIMARY KEY (ledger_id, id),
+	CHECK (debit_account <> credit_account)
+);
+CREATE INDEX journal_debit ON teller.journal (ledger_id, debit_account, debit_version);
+CREATE INDEX journal_credit ON teller.journal (ledger_id, credit_account, credit_version);
+-- One terminal record per hold, by constraint.
+CREATE UNIQUE INDEX journal_hold_end ON teller.journal (ledger_id, hold_id)
+	WHERE ends_hold;
+COMMENT ON TABLE teller.journal IS 'append-only: one row for every movement and hold event, with both sides'' versions and balances after it';
+COMMENT ON COLUMN teller.journal.debit_version IS 'the debit account''s version after this row; NULL where the row did not touch it';
+COMMENT ON COLUMN teller.journal.credit_version IS 'the credit account''s version after this row; NULL where the row did not touch it';
+COMMENT ON COLUMN teller.journal.ends_hold IS 'true on the one row after which nothing of its hold remains';
+
+CREATE TABLE teller.hold (
+	ledger_id		bigint NOT NULL,
+	hold_id			uuid NOT NULL,
+	debit_account	bigint NOT NULL,
+	credit_account	bigint NOT NULL,
+	amount			numeric NOT NULL CHECK (amount > 0 AND amount < 1e38),
+	captured		numeric NOT NULL CHECK (captured >= 0),
+	released		numeric NOT NULL CHECK (released >= 0),
+	expires_at		timestamptz CHECK (isfinite(expires_at)),
+	state			text COLLATE "C" NOT NULL
+		CHECK (state IN ('open', 'captured', 'released', 'expired')),
+	operation_id	uuid,
+	created_at		timestamptz NOT NULL,
+	ended_at		timestamptz,
+	metadata		jsonb,
+	PRIMARY KEY (ledger_id, hold_id),
+	CHECK (debit_account <> credit_account),
+	CHECK (captured + released <= amount),
+	CHECK ((state = 'open') = (captured + released < amount)),
+	CHECK ((state = 'open') = (ended_at IS NULL)),
+	CHECK (operation_id IS NULL OR expires_at IS NULL)
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02);
+-- The open holds of an account, those that are due first.
+CREATE INDEX hold_debit ON teller.hold (ledger_id, debit_account, expires_at)
+	WHERE state = 'open';
+CREATE INDEX hold_credit ON teller.hold (ledger_id, credit_account, expires_at)
+	WHERE state = 'open';
+CREATE INDEX hold_due ON teller.hold (ledger_id, expires_at)
+	WHERE state = 'open' AND expires_at IS NOT NULL;
+COMMENT ON TABLE teller.hold IS 'money set aside on one account in favour of another: open, then captured, released or expired';
+COMMENT ON COLUMN teller.hold.expires_at IS 'deadline; NULL for the hold of an operation, which only the operation ends';
+
+CREATE TABLE teller.key (
+	ledger_id	bigint NOT NULL,
+	key			text COLLATE "C" NOT NULL
+		CHECK (octet_length(key) BETWEEN 1 AND 255),
+	function	text COLLATE "C" NOT NULL,
+	arguments	jsonb NOT NULL,
+	fingerprint	bytea NOT NULL CHECK (octet_length(fingerprint) = 32),
+	id			uuid,
+	status		text COLLATE "C" NOT NULL,
+	reason		text COLLATE "C",
+	result		jsonb NOT NULL,
+	created_at	timestamptz NOT NULL,
+	PRIMARY KEY (ledger_id, key)
+);
+COMMENT ON TABLE teller.key IS 'idempotency: what was asked under a key, and the answer it got';
+COMMENT ON COLUMN teller.key.fingerprint IS 'SHA-256 of the function''s name, a blank, and the text of the arguments';
+
+-- Operations ------------------------------------------------------------
+
+CREATE TABLE teller.instance (
+	singleton			boolean PRIMARY KEY CHECK (singleton),
+	instance_id			uuid NOT NULL,
+	system_identifier	bigint NOT NULL,
+	database_oid		oid NOT NULL,
+	timeline			integer NOT NULL,
+	adopted_at			timestamptz NOT NULL
+);
+COMMENT ON TABLE teller.instance IS 'which server and database this one takes itself for; made at first use';
+
+CREATE TABLE teller.settlement (
+	ledger_id	bigint NOT NULL,
+	server		name NOT NULL,
+	account_id	bigint NOT NULL,
+	PRIMARY KEY (ledger_id, server)
+);
+COMMENT ON TABLE teller.settlement IS 'the account that mirrors the money at a server';
+
+CREATE TABLE teller.operation_data (
+	ledger_id			bigint NOT NULL,
+	id					uuid NOT NULL,
+	account_id			bigint NOT NULL,
+	settlement_account	bigint NOT NULL,
+	direction			text COLLATE "C" NOT NULL
+		CHECK (direction IN ('withdraw', 'deposit')),
+	server				name NOT NULL,
+	nonce				text COLLATE "C" NOT NULL
+		CHECK (octet_length(nonce) BETWEEN 1 AND 255),
+	memo				bytea NOT NULL CHECK (octet_length(memo) = 32),
+	amount				numeric NOT NULL CHECK (amount > 0 AND amount < 1e38),
+	asset				text COLLATE "C" NOT NULL,
+	counterparty		text NOT NULL,
+	payload				jsonb,
+	request				json NOT NULL,
+	arguments			jsonb NOT NULL,
+	fingerprint			bytea NOT NULL CHECK (octet_length(fingerprint) = 32),
+	submitter			regrole NOT NULL,
+	reentrancy			text COLLATE "C" NOT NULL
+		CHECK (reentrancy IN ('reject', 'allow', 'queue')),
+	hold_id				uuid NOT NULL,
+	state				text COLLATE "C" NOT NULL
+		CHECK (state IN ('stashed', 'held', 'in_flight', 'retry_wait', 'in_doubt',
+						 'fencing', 'conflict', 'quarantined', 'settled', 'refunded')),
+	reason				text COLLATE "C"
+		CHECK (reason IN ('rejected', 'cancelled', 'expired')),
+	dirty				boolean NOT NULL,
+	attempts			integer NOT NULL CHECK (attempts >= 0),
+	sends				integer NOT NULL CHECK (sends >= 0),
+	rechecks			integer NOT NULL CHECK (rechecks >= 0),
+	last_attempt		integer NOT NULL CHECK (last_attempt >= 0),
+	cancel_requested	boolean NOT NULL,
+	found_nothing		boolean NOT NULL,
+	attempt_timeout		interval,
+	next_try_at			timestamptz,
+	first_sent_at		timestamptz,
+	not_after			timestamptz NOT NULL,
+	expires_at			timestamptz NOT NULL,
+	created_at			timestamptz NOT NULL,
+	ended_at			timestamptz,
+	reference			text,
+	response			jsonb,
+	last_error			text,
+	PRIMARY KEY (ledger_id, id),
+	CONSTRAINT operation_nonce UNIQUE (ledger_id, account_id, nonce),
+	CHECK ((state IN ('settled', 'refunded')) = (ended_at IS NOT NULL)),
+	CHECK ((state = 'refunded') = (reason IS NOT NULL))
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01);
+CREATE UNIQUE INDEX operation_memo ON teller.operation_data (ledger_id, memo);
+CREATE INDEX operation_due ON teller.operation_data (ledger_id, server, next_try_at)
+	WHERE state IN ('held', 'retry_wait', 'in_doubt');
+CREATE INDEX operation_open ON teller.operation_data (ledger_id, account_id)
+	WHERE state NOT IN ('settled', 'refunded');
+CREATE INDEX operation_deadline ON teller.operation_data (ledger_id, not_after)
+	WHERE state IN ('stashed', 'held', 'retry_wait');
+COMMENT ON TABLE teller.operation_data IS 'withdrawals to and deposits from external ledgers';
+COMMENT ON COLUMN teller.operation_data.request IS 'the exact request, byte for byte the same on every retry';
+COMMENT ON COLUMN teller.operation_data.dirty IS 'an attempt may have reached the remote and nothing proves that it did not run';
+COMMENT ON COLUMN teller.operation_data.sends IS 'executes that may have left this machine';
+COMMENT ON COLUMN teller.operation_data.rechecks IS 'lookups and fences sent in doubt';
+COMMENT ON COLUMN teller.operation_data.last_attempt IS 'number of the newest attempt row: executes, lookups and fences';
+COMMENT ON COLUMN teller.operation_data.found_nothing IS 'a lookup in doubt found nothing at the remote';
+COMMENT ON COLUMN teller.operation_data.attempts IS 'executes that count towards teller.max_attempts';
+
+CREATE TABLE teller.attempt_data (
+	ledger_id		bigint NOT NULL,
+	operation_id	uuid NOT NULL,
+	attempt			integer NOT NULL CHECK (attempt > 0),
+	verb			text COLLATE "C" NOT NULL
+		CHECK (verb IN ('execute', 'lookup', 'fence')),
+	memo			bytea NOT NULL,
+	worker			uuid NOT NULL,
+	started_at		timestamptz NOT NULL,
+	ended_at		timestamptz,
+	outcome			text COLLATE "C",
+	detail			text,
+	PRIMARY KEY (ledger_id, operation_id, attempt),
+	CHECK ((ended_at IS NULL) = (outcome IS NULL))
+) WITH (fillfactor = 80);
+COMMENT ON TABLE teller.attempt_data IS 'every request to a remote, committed and flushed before its first byte leaves';
+COMMENT ON COLUMN teller.attempt_data.worker IS 'the run of the worker that sent it';
+
+CREATE TABLE teller.finding_data (
+	ledger_id		bigint NOT NULL,
+	id				uuid NOT NULL,
+	operation_id	uuid,
+	kind			text COLLATE "C" NOT NULL,
+	detail			text NOT NULL,
+	role			regrole,
+	found_at		timestamptz NOT NULL,
+	PRIMARY KEY (ledger_id, id)
+);
+COMMENT ON TABLE teller.finding_data IS 'what a person should look at, and what a person decided';
+
+-- The remote side -------------------------------------------------------
+
+CREATE TABLE teller.memo (
+	memo			bytea PRIMARY KEY CHECK (octet_length(memo) = 32),
+	origin			uuid NOT NULL,
+	caller			regrole NOT NULL,
+	ledger_id		bigint,
+	request			jsonb,
+	status			text COLLATE "C" NOT NULL
+		CHECK (status IN ('executed', 'rejected', 'cancelled', 'expired')),
+	reference		text,
+	reason			text,
+	amount			numeric,
+	asset			text,
+	executed_at		timestamptz NOT NULL,
+	CHECK ((status = 'cancelled') = (request IS NULL))
+);
+CREATE INDEX memo_origin ON teller.memo (origin, executed_at, memo);
+COMMENT ON TABLE teller.memo IS 'the remote''s answers, one for each memo, for ever';
+
+CREATE TABLE teller.remote_grant (
+	ledger_id	bigint NOT NULL,
+	grantee		regrole NOT NULL,
+	account_id	bigint NOT NULL,
+	PRIMARY KEY (ledger_id, grantee)
+);
+COMMENT ON TABLE teller.remote_grant IS 'the account of a calling role on a ledger here';
+
+CREATE TABLE teller.remote_mandate (
+	ledger_id	bigint NOT NULL,
+	grantee		regrole NOT NULL,
+	account_id	bigint NOT NULL,
+	PRIMARY KEY (ledger_id, grantee, account_id)
+);
+COMMENT ON TABLE teller.remote_mandate IS 'the accounts that a calling role may debit by deposits';
+
+-- Dumps carry the money.
+SELECT pg_catalog.pg_extension_config_dump('teller.ledger', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.asset', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.ledger_grant', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.account', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.journal', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.hold', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.key', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.instance', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.settlement', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.operation_data', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.attempt_data', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.finding_data', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.memo', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.remote_grant', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.remote_mandate', '');

@@ -1,0 +1,317 @@
+-- The invariants, as queries.  teller.verify() runs them all in one snapshot
+-- as the owner of the extension; a row is a violation.  $1 is the ledger,
+-- NULL for all.
+
+-- Journal kinds that move posted money, and what a kind does to the pending
+-- amount of its debit side.
+CREATE VIEW teller.verify_side AS
+	SELECT ledger_id, debit_account AS account_id, id, kind, true AS is_debit,
+		debit_version AS version, debit_posted AS posted, debit_pending AS pending,
+		recorded_at,
+		CASE WHEN kind IN ('transfer', 'capture', 'reversal') THEN -amount ELSE 0 END AS moved,
+		CASE kind WHEN 'hold' THEN amount
+			WHEN 'capture' THEN -amount WHEN 'release' THEN -amount
+			WHEN 'expire' THEN -amount ELSE 0 END AS reserved
+	FROM teller.journal
+	WHERE debit_version IS NOT NULL
+	UNION ALL
+	SELECT ledger_id, credit_account, id, kind, false,
+		credit_version, credit_posted, credit_pending, recorded_at,
+		CASE WHEN kind IN ('transfer', 'capture', 'reversal') THEN amount ELSE 0 END,
+		CASE kind WHEN 'hold' THEN amount
+			WHEN 'capture' THEN -amount WHEN 'release' THEN -amount
+			WHEN 'expire' THEN -amount ELSE 0 END
+	FROM teller.journal
+	WHERE credit_version IS NOT NULL;
+COMMENT ON VIEW teller.verify_side IS 'one side of a journal row, with what it did to posted and to the pending amount; for teller.verify()';
+
+CREATE FUNCTION teller.verify_sums(bigint)
+	RETURNS TABLE (invariant text, ledger_id bigint, object text, detail text)
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	-- I1: the book balances
+	SELECT 'I1', a.ledger_id, 'asset ' || a.asset,
+		format('posted balances sum to %s', sum(a.posted))
+	FROM teller.account a
+	WHERE $1 IS NULL OR a.ledger_id = $1
+	GROUP BY a.ledger_id, a.asset
+	HAVING sum(a.posted) <> 0
+	UNION ALL
+	SELECT 'I1', d.ledger_id, 'asset ' || d.asset,
+		format('pending debits %s, pending credits %s', d.total, coalesce(c.total, 0))
+	FROM (SELECT a.ledger_id, a.asset, sum(a.pending_debit) AS total
+			FROM teller.account a GROUP BY a.ledger_id, a.asset) d
+	LEFT JOIN (SELECT a.ledger_id, a.asset, sum(h.amount - h.captured - h.released) AS total
+			FROM teller.hold h
+			JOIN teller.account a ON a.ledger_id = h.ledger_id AND a.account_id = h.credit_account
+			WHERE h.state = 'open'
+			GROUP BY a.ledger_id, a.asset) c
+		ON c.ledger_id = d.ledger_id AND c.asset = d.asset
+	WHERE ($1 IS NULL OR d.ledger_id = $1) AND d.total <> coalesce(c.total, 0)
+	UNION ALL
+	-- I2: two accounts of one ledger and asset, an amount above zero
+	SELECT 'I2', j.ledger_id, 'journal ' || j.id,
+		format('%s from account %s to %s', j.amount, j.debit_account, j.credit_account)
+	FROM teller.journal j
+	LEFT JOIN teller.account d ON d.ledger_id = j.ledger_id AND d.account_id = j.debit_account
+	LEFT JOIN teller.account c ON c.ledger_id = j.ledger_id AND c.account_id = j.credit_account
+	WHERE ($1 IS NULL OR j.ledger_id = $1)
+		AND (j.debit_account = j.credit_account OR j.amount <= 0
+			OR d.asset IS DISTINCT FROM c.asset OR d.asset IS NULL)
+	UNION ALL
+	-- I3: balances are the sums of their parts
+	SELECT 'I3', a.ledger_id, 'account ' || a.account_id,
+		format('posted %s, its postings sum to %s', a.posted, coalesce(s.moved, 0))
+	FROM teller.account a
+	LEFT JOIN (SELECT v.ledger_id, v.account_id, sum(v.moved) AS moved
+			FROM teller.verify_side v GROUP BY v.ledger_id, v.account_id) s
+		ON s.ledger_id = a.ledger_id AND s.account_id = a.account_id
+	WHERE ($1 IS NULL OR a.ledger_id = $1) AND a.posted <> coalesce(s.moved, 0)
+	UNION ALL
+	SELECT 'I3', a.ledger_id, 'account ' || a.account_id,
+		format('pending_debit %s, its open holds sum to %s', a.pending_debit, coalesce(h.rest, 0))
+	FROM teller.account a
+	LEFT JOIN (SELECT o.ledger_id, o.debit_account, sum(o.amount - o.captured - o.released) AS rest
+			FROM teller.hold o WHERE o.state = 'open'
+			GROUP BY o.ledger_id, o.debit_account) h
+		ON h.ledger_id = a.ledger_id AND h.debit_account = a.account_id
+	WHERE ($1 IS NULL OR a.ledger_id = $1) AND a.pending_debit <> coalesce(h.rest, 0)
+	UNION ALL
+	SELECT 'I3', a.ledger_id, 'account ' || a.account_id,
+		format('pending_credit %s, its open holds sum to %s', a.pending_credit,
+			CASE WHEN a.max_balance IS NULL THEN 0 ELSE coalesce(h.rest, 0) END)
+	FROM teller.account a
+	LEFT JOIN (SELECT o.ledger_id, o.credit_account, sum(o.amount - o.captured - o.released) AS rest
+			FROM teller.hold o WHERE o.state = 'open'
+			GROUP BY o.ledger_id, o.credit_account) h
+		ON h.ledger_id = a.ledger_id AND h.credit_account = a.account_id
+	WHERE ($1 IS NULL OR a.ledger_id = $1)
+		AND a.pending_credit <> CASE WHEN a.max_balance IS NULL THEN 0 ELSE coalesce(h.rest, 0) END;
+END;
+COMMENT ON FUNCTION teller.verify_sums(bigint) IS 'Invariants I1 to I3 (conservation); called by teller.verify().';
+
+CREATE FUNCTION teller.verify_amount(amount numeric, asset_scale integer) RETURNS boolean
+	LANGUAGE sql IMMUTABLE
+BEGIN ATOMIC
+	SELECT amount IS NULL OR coalesce(
+		amount NOT IN ('NaN', 'Infinity', '-Infinity') AND scale(amount) = asset_scale
+		AND abs(amount) * 10::numeric ^ asset_scale < 1e38, false);
+END;
+COMMENT ON FUNCTION teller.verify_amount(numeric, integer) IS 'True if a stored amount is finite, in range, and has exactly its asset''s decimals.';
+
+CREATE FUNCTION teller.verify_amounts(bigint)
+	RETURNS TABLE (invariant text, ledger_id bigint, object text, detail text)
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	-- I4: finite, in range, in the asset's scale; pending never negative
+	SELECT 'I4', a.ledger_id, 'account ' || a.account_id,
+		format('posted %s, pending %s and %s, limits %s and %s', a.posted,
+			a.pending_debit, a.pending_credit, a.min_balance, a.max_balance)
+	FROM teller.account a
+	LEFT JOIN teller.asset s ON s.asset = a.asset
+	WHERE ($1 IS NULL OR a.ledger_id = $1)
+		AND NOT (s.scale IS NOT NULL
+			AND teller.verify_amount(a.posted, s.scale)
+			AND teller.verify_amount(a.pending_debit, s.scale) AND a.pending_debit >= 0
+			AND teller.verify_amount(a.pending_credit, s.scale) AND a.pending_credit >= 0
+			AND teller.verify_amount(a.min_balance, s.scale)
+			AND teller.verify_amount(a.max_balance, s.scale))
+	UNION ALL
+	SELECT 'I4', j.ledger_id, 'journal ' || j.id,
+		format('amount %s, posted %s and %s, pending %s and %s', j.amount,
+			j.debit_posted, j.credit_posted, j.debit_pending, j.credit_pending)
+	FROM teller.journal j
+	JOIN teller.account a ON a.ledger_id = j.ledger_id AND a.account_id = j.debit_account
+	JOIN teller.asset s ON s.asset = a.asset
+	WHERE ($1 IS NULL OR j.ledger_id = $1)
+		AND NOT (teller.verify_amount(j.amount, s.scale)
+			AND teller.verify_amount(j.debit_posted, s.scale)
+			AND teller.verify_amount(j.credit_posted, s.scale)
+			AND teller.verify_amount(j.debit_pending, s.scale) AND coalesce(j.debit_pending >= 0, true)
+			AND teller.verify_amount(j.credit_pending, s.scale) AND coalesce(j.credit_pending >= 0, true))
+	UNION ALL
+	SELECT 'I4', h.ledger_id, 'hold ' || h.hold_id,
+		format('amount %s, captured %s, released %s', h.amount, h.captured, h.released)
+	FROM teller.hold h
+	JOIN teller.account a ON a.ledger_id = h.ledger_id AND a.account_id = h.debit_account
+	JOIN teller.asset s ON s.asset = a.asset
+	WHERE ($1 IS NULL OR h.ledger_id = $1)
+		AND NOT (teller.verify_amount(h.amount, s.scale)
+			AND teller.verify_amount(h.captured, s.scale)
+			AND teller.verify_amount(h.released, s.scale));
+END;
+COMMENT ON FUNCTION teller.verify_amounts(bigint) IS 'Invariant I4 (amounts); called by teller.verify().';
+
+CREATE FUNCTION teller.verify_sequence(bigint)
+	RETURNS TABLE (invariant text, ledger_id bigint, object text, detail text)
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	-- I5: versions run 1..n, balances follow from those before
+	-- I6: time does not go back
+	WITH chain AS (
+		SELECT v.*,
+			row_number() OVER w AS place,
+			coalesce(lag(v.posted) OVER w, 0) AS posted_before,
+			coalesce(lag(v.pending) OVER side, 0) AS pending_before,
+			lag(v.recorded_at) OVER w AS recorded_before,
+			lead(v.version) OVER w IS NULL AS is_last,
+			v.is_debit AND lead(v.version) OVER side IS NULL AS is_last_debit
+		FROM teller.verify_side v
+		WHERE $1 IS NULL OR v.ledger_id = $1
+		WINDOW w AS (PARTITION BY v.ledger_id, v.account_id ORDER BY v.version),
+			side AS (PARTITION BY v.ledger_id, v.account_id, v.is_debit ORDER BY v.version))
+	SELECT 'I5', c.ledger_id, 'account ' || c.account_id,
+		format('version %s stands at place %s of its history', c.version, c.place)
+	FROM chain c WHERE c.version <> c.place
+	UNION ALL
+	SELECT 'I5', c.ledger_id, 'account ' || c.account_id,
+		format('version %s: posted %s, but %s before and %s moved', c.version, c.posted,
+			c.posted_before, c.moved)
+	FROM chain c WHERE c.posted <> c.posted_before + c.moved
+	UNION ALL
+	SELECT 'I5', c.ledger_id, 'account ' || c.account_id,
+		format('version %s: pending_debit %s, but %s before and %s reserved', c.version,
+			c.pending, c.pending_before, c.reserved)
+	FROM chain c WHERE c.is_debit AND c.pending <> c.pending_before + c.reserved
+	UNION ALL
+	-- pending credits are kept only where there is a maximum
+	SELECT 'I5', c.ledger_id, 'account ' || c.account_id,
+		format('version %s: pending_credit %s, but %s before and %s reserved', c.version,
+			c.pending, c.pending_before, c.reserved)
+	FROM chain c
+	JOIN teller.account a ON a.ledger_id = c.ledger_id AND a.account_id = c.account_id
+	WHERE NOT c.is_debit AND c.pending <>
+		CASE WHEN a.max_balance IS NULL THEN 0 ELSE c.pending_before + c.reserved END
+	UNION ALL
+	SELECT 'I5', a.ledger_id, 'account ' || a.account_id,
+		format('the row has version %s and posted %s, the journal ends with %s and %s',
+			a.version, a.posted, coalesce(c.version, 0), coalesce(c.posted, 0))
+	FROM teller.account a
+	LEFT JOIN chain c ON c.ledger_id = a.ledger_id AND c.account_id = a.account_id AND c.is_last
+	WHERE ($1 IS NULL OR a.ledger_id = $1)
+		AND (a.version <> coalesce(c.version, 0) OR a.posted <> coalesce(c.posted, 0))
+	UNION ALL
+	SELECT 'I5', a.ledger_id, 'account ' || a.account_id,
+		format('the row has pending_debit %s, the journal ends with %s', a.pending_debit,
+			coalesce(c.pending, 0))
+	FROM teller.account a
+	LEFT JOIN chain c ON c.ledger_id = a.ledger_id AND c.account_id = a.account_id AND c.is_last_debit
+	WHERE ($1 IS NULL OR a.ledger_id = $1) AND a.pending_debit <> coalesce(c.pending, 0)
+	UNION ALL
+	SELECT 'I6', c.ledger_id, 'account ' || c.account_id,
+		format('version %s was recorded at %s, the one before at %s', c.version,
+			c.recorded_at, c.recorded_before)
+	FROM chain c WHERE c.recorded_at < c.recorded_before;
+END;
+COMMENT ON FUNCTION teller.verify_sequence(bigint) IS 'Invariants I5 and I6 (sequence); called by teller.verify().';
+
+CREATE FUNCTION teller.verify_holds(bigint)
+	RETURNS TABLE (invariant text, ledger_id bigint, object text, detail text)
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	WITH events AS (
+		SELECT j.ledger_id, j.hold_id,
+			sum(j.amount) FILTER (WHERE j.kind = 'hold') AS placed,
+			coalesce(sum(j.amount) FILTER (WHERE j.kind = 'capture'), 0) AS captured,
+			coalesce(sum(j.amount) FILTER (WHERE j.kind IN ('release', 'expire')), 0) AS released,
+			count(*) FILTER (WHERE j.ends_hold) AS ends,
+			max(j.recorded_at) FILTER (WHERE j.kind = 'capture') AS last_capture,
+			min(j.recorded_at) FILTER (WHERE j.kind = 'expire') AS expiry
+		FROM teller.journal j
+		WHERE j.hold_id IS NOT NULL AND ($1 IS NULL OR j.ledger_id = $1)
+		GROUP BY j.ledger_id, j.hold_id),
+	-- what I4 reports cannot be read by teller.balance()
+	unsound AS (
+		SELECT h.ledger_id, h.debit_account, h.credit_account
+		FROM teller.hold h
+		JOIN teller.account a ON a.ledger_id = h.ledger_id AND a.account_id = h.debit_account
+		JOIN teller.asset s ON s.asset = a.asset
+		WHERE h.state = 'open' AND ($1 IS NULL OR h.ledger_id = $1)
+			AND NOT (teller.verify_amount(h.amount, s.scale)
+				AND teller.verify_amount(h.captured, s.scale)
+				AND teller.verify_amount(h.released, s.scale))),
+	readable AS MATERIALIZED (
+		SELECT a.ledger_id, a.account_id, a.posted
+		FROM teller.account a
+		JOIN teller.asset s ON s.asset = a.asset
+		WHERE ($1 IS NULL OR a.ledger_id = $1) AND a.pending_debit <> 0
+			AND teller.verify_amount(a.posted, s.scale)
+			AND teller.verify_amount(a.pending_debit, s.scale)
+			AND teller.verify_amount(a.pending_credit, s.scale)
+			AND teller.verify_amount(a.min_balance, s.scale)
+			AND teller.verify_amount(a.max_balance, s.scale)
+			AND NOT EXISTS (SELECT FROM unsound u
+				WHERE u.ledger_id = a.ledger_id AND u.debit_account = a.account_id)
+			AND NOT EXISTS (SELECT FROM unsound u
+				WHERE u.ledger_id = a.ledger_id AND u.credit_account = a.account_id))
+	-- I9: the parts make the whole; one end at most
+	SELECT 'I9', coalesce(h.ledger_id, e.ledger_id), 'hold ' || coalesce(h.hold_id, e.hold_id),
+		format('%s: amount %s, captured %s, released %s; the journal has %s, %s, %s and %s ends',
+			h.state, h.amount, h.captured, h.released, e.placed, e.captured, e.released, e.ends)
+	FROM (SELECT * FROM teller.hold o WHERE $1 IS NULL OR o.ledger_id = $1) h
+	FULL JOIN events e ON e.ledger_id = h.ledger_id AND e.hold_id = h.hold_id
+	WHERE NOT coalesce(
+		h.captured >= 0 AND h.released >= 0 AND h.captured + h.released <= h.amount
+		AND h.amount = e.placed AND h.captured = e.captured AND h.released = e.released
+		AND (h.state = 'open') = (h.captured + h.released < h.amount)
+		AND e.ends = CASE WHEN h.state = 'open' THEN 0 ELSE 1 END, false)
+	UNION ALL
+	-- I10: no capture from the deadline on, no expiry before it
+	SELECT 'I10', h.ledger_id, 'hold ' || h.hold_id,
+		format('deadline %s, last capture %s, expiry %s', h.expires_at, e.last_capture, e.expiry)
+	FROM teller.hold h
+	JOIN events e ON e.ledger_id = h.ledger_id AND e.hold_id = h.hold_id
+	WHERE e.last_capture >= h.expires_at OR e.expiry < h.expires_at
+		OR (e.expiry IS NOT NULL AND h.expires_at IS NULL)
+	UNION ALL
+	-- I11: a hold that is due binds no money
+	SELECT 'I11', a.ledger_id, 'account ' || a.account_id,
+		format('available %s, but only %s of posted %s is held by holds that are not due',
+			b.available, bound.rest, a.posted)
+	FROM readable a
+	CROSS JOIN LATERAL teller.balance(a.ledger_id, a.account_id) b
+	CROSS JOIN LATERAL (SELECT coalesce(sum(h.amount - h.captured - h.released), 0) AS rest
+		FROM teller.hold h
+		WHERE h.ledger_id = a.ledger_id AND h.debit_account = a.account_id AND h.state = 'open'
+			AND (h.expires_at IS NULL OR h.expires_at > statement_timestamp())) bound
+	WHERE b.available < a.posted - bound.rest;
+END;
+COMMENT ON FUNCTION teller.verify_holds(bigint) IS 'Invariants I9 to I11 (holds); called by teller.verify().';
+
+CREATE FUNCTION teller.verify_keys(bigint)
+	RETURNS TABLE (invariant text, ledger_id bigint, object text, detail text)
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	-- I13: the arguments hash to the fingerprint, the result exists, one key each
+	SELECT 'I13', k.ledger_id, 'key ' || quote_literal(k.key),
+		'its arguments do not hash to its fingerprint'
+	FROM teller.key k
+	WHERE ($1 IS NULL OR k.ledger_id = $1)
+		AND k.fingerprint <> sha256(convert_to(k.function || ' ' || k.arguments::text,
+			getdatabaseencoding()))
+	UNION ALL
+	SELECT 'I13', k.ledger_id, 'key ' || quote_literal(k.key),
+		format('the result of %s, %s, is not there', k.function, k.id)
+	FROM teller.key k
+	LEFT JOIN teller.journal j ON j.ledger_id = k.ledger_id AND j.id = k.id
+	LEFT JOIN teller.hold h ON h.ledger_id = k.ledger_id AND h.hold_id = k.id
+	WHERE ($1 IS NULL OR k.ledger_id = $1) AND k.status <> 'denied'
+		AND NOT CASE WHEN k.function IN ('hold', 'release') THEN h.hold_id IS NOT NULL
+			ELSE coalesce(j.amount = (k.result ->> 'amount')::numeric
+				AND k.result ->> 'id' = k.id::text, false) END
+	UNION ALL
+	SELECT 'I13', k.ledger_id, 'keys ' || string_agg(quote_literal(k.key), ', '),
+		format('%s is the effect of %s keys', k.id, count(*))
+	FROM teller.key k
+	WHERE ($1 IS NULL OR k.ledger_id = $1) AND k.status <> 'denied' AND k.function <> 'release'
+	GROUP BY k.ledger_id, k.id
+	HAVING count(*) > 1;
+END;
+COMMENT ON FUNCTION teller.verify_keys(bigint) IS 'Invariant I13 (idempotency); called by teller.verify().';
+
+CREATE FUNCTION teller.verify(ledger bigint DEFAULT NULL, level text DEFAULT 'full',
+	OUT invariant text, OUT ledger_id bigint, OUT object text, OUT detail text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'teller_verify' LANGUAGE C STABLE PARALLEL UNSAFE;
+COMMENT ON FUNCTION teller.verify(bigint, text) IS
+$$Test the books against their invariants in one snapshot: a row for each violation, no rows if all is sound. ledger: NULL for all of them. level: full.
+Works on a standby too. Errors: 0A000 (level quick comes later), 22004, 22023, TL009, 42501. Locks: none. Right: read on the ledger; all ledgers: the owner of pg_teller.$$;

@@ -1,0 +1,193 @@
+/*-------------------------------------------------------------------------
+ *
+ * transfer.c
+ *	  Money from one account to another, now.
+ *
+ * Portions Copyright (c) 2026, the pg_teller authors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "access.h"
+#include "compat.h"
+#include "errcodes.h"
+#include "input.h"
+#include "keyed.h"
+#include "transfer.h"
+
+/* The result columns of transfer and capture. */
+enum
+{
+	RESULT_ID,
+	RESULT_STATUS,
+	RESULT_REASON,
+	RESULT_AMOUNT,
+	RESULT_DEBIT_BALANCE,
+	RESULT_DEBIT_VERSION,
+	RESULT_CREDIT_BALANCE,
+	RESULT_CREDIT_VERSION,
+	RESULT_REPLAYED,
+	RESULT_COUNT
+};
+
+/* The arguments of teller.transfer. */
+enum
+{
+	ARG_LEDGER,
+	ARG_DEBIT_ACCOUNT,
+	ARG_CREDIT_ACCOUNT,
+	ARG_AMOUNT,
+	ARG_KEY,
+	ARG_EXPECTED_VERSION,
+	ARG_EFFECTIVE_AT,
+	ARG_METADATA,
+	ARG_ON_DENIAL
+};
+
+static Denial *
+transfer_test(Movement *movement, const TransferRequest *request)
+{
+	Denial	   *denial = NULL;
+
+	if (request->has_expected_version)
+		denial = account_test_version(movement->debit,
+									  request->expected_version);
+	if (denial == NULL)
+		denial = account_test_debit(movement->set, movement->debit,
+									movement->amount);
+	if (denial == NULL)
+		denial = account_test_credit(movement->set, movement->credit,
+									 movement->amount);
+	return denial;
+}
+
+Movement *
+transfer_decide(const TransferRequest *request)
+{
+	int64		accounts[2] = {request->debit_account, request->credit_account};
+	Movement   *movement;
+	JournalRow *row;
+
+	amount_check(request->amount, "amount");
+	account_check_pair(request->debit_account, request->credit_account);
+	movement = movement_begin(request->ledger, accounts, 2);
+	movement->debit = account_in_set(movement->set, request->debit_account);
+	movement->credit = account_in_set(movement->set, request->credit_account);
+	account_check_assets(movement->debit, movement->credit);
+	movement->scale = movement->debit->scale;
+	movement->amount = amount_to_move(request->amount, movement->scale,
+									  "amount");
+	movement->denial = transfer_test(movement, request);
+	if (movement->denial != NULL)
+		return movement;
+
+	movement->debit->posted = amount_subtract(movement->debit->posted,
+											  movement->amount);
+	movement->credit->posted = amount_add(movement->credit->posted,
+										  movement->amount);
+	row = movement_add(movement, "transfer", movement->amount, true);
+	row->metadata = request->metadata;
+	if (request->has_effective_at)
+		row->effective_at = request->effective_at;
+	return movement;
+}
+
+/*
+ * Balances and versions are those after the movement's last row; those of a
+ * denial are the present ones.
+ */
+void
+transfer_result(const Movement *movement, Datum *values, bool *nulls)
+{
+	bool		denied = movement->denial != NULL;
+
+	memset(nulls, false, RESULT_COUNT);
+	nulls[RESULT_ID] = denied;
+	values[RESULT_ID] = UUIDPGetDatum(&movement->rows[0].id);
+	values[RESULT_STATUS] = CStringGetTextDatum(denied ? "denied" : "posted");
+	nulls[RESULT_REASON] = !denied;
+	if (denied)
+		values[RESULT_REASON] = CStringGetTextDatum(denial_reason(movement->denial));
+	values[RESULT_AMOUNT] = AmountGetDatum(denied ? 0 : movement->amount,
+										   movement->scale);
+	values[RESULT_DEBIT_BALANCE] = AmountGetDatum(movement->debit->posted,
+												  movement->scale);
+	values[RESULT_DEBIT_VERSION] = Int64GetDatum(movement->debit->version);
+	values[RESULT_CREDIT_BALANCE] = AmountGetDatum(movement->credit->posted,
+												   movement->scale);
+	values[RESULT_CREDIT_VERSION] = Int64GetDatum(movement->credit->version);
+	values[RESULT_REPLAYED] = BoolGetDatum(false);
+}
+
+/* ---- teller.transfer -------------------------------------------------- */
+
+static void
+read_request(FunctionCallInfo fcinfo, TransferRequest *request)
+{
+	input_require(fcinfo, ARG_LEDGER, "ledger");
+	input_require(fcinfo, ARG_DEBIT_ACCOUNT, "debit_account");
+	input_require(fcinfo, ARG_CREDIT_ACCOUNT, "credit_account");
+	input_require(fcinfo, ARG_AMOUNT, "amount");
+	memset(request, 0, sizeof(TransferRequest));
+	request->ledger = PG_GETARG_INT64(ARG_LEDGER);
+	request->debit_account = PG_GETARG_INT64(ARG_DEBIT_ACCOUNT);
+	request->credit_account = PG_GETARG_INT64(ARG_CREDIT_ACCOUNT);
+	request->amount = PG_GETARG_NUMERIC(ARG_AMOUNT);
+	request->has_expected_version = !PG_ARGISNULL(ARG_EXPECTED_VERSION);
+	if (request->has_expected_version)
+		request->expected_version = input_version(fcinfo, ARG_EXPECTED_VERSION);
+	request->has_effective_at = !PG_ARGISNULL(ARG_EFFECTIVE_AT);
+	request->effective_at = input_time(fcinfo, ARG_EFFECTIVE_AT,
+									   "effective_at", 0);
+	request->metadata = input_metadata(fcinfo, ARG_METADATA);
+}
+
+static void
+describe_call(const TransferRequest *request, KeyCall *call)
+{
+	call->function = "transfer";
+	key_add_bigint(call, "debit_account", false, request->debit_account);
+	key_add_bigint(call, "credit_account", false, request->credit_account);
+	key_add_numeric(call, "amount", false, NumericGetDatum(request->amount));
+	key_add_bigint(call, "expected_version", !request->has_expected_version,
+				   request->expected_version);
+	key_add_time(call, "effective_at", !request->has_effective_at,
+				 request->effective_at);
+	key_add_jsonb(call, "metadata", request->metadata);
+}
+
+static Movement *
+decide(const void *request)
+{
+	return transfer_decide(request);
+}
+
+PG_FUNCTION_INFO_V1(teller_transfer);
+
+/*
+ * teller.transfer: see its COMMENT.  Locks the key's row if it exists, then
+ * both accounts by account_id.
+ */
+Datum
+teller_transfer(PG_FUNCTION_ARGS)
+{
+	TransferRequest request;
+	KeyedMovement keyed = {0};
+
+	read_request(fcinfo, &request);
+	keyed.ledger = request.ledger;
+	keyed.key = input_label(fcinfo, ARG_KEY, "key");
+	keyed.returns_denial = input_returns_denial(fcinfo, ARG_ON_DENIAL);
+	keyed.request = &request;
+	keyed.decide = decide;
+	keyed.result = transfer_result;
+	access_require(request.ledger, ACCESS_POST);
+	amount_check(request.amount, "amount");
+	if (keyed.key != NULL)
+		describe_call(&request, &keyed.call);
+	return keyed_run(fcinfo, &keyed);
+}
