@@ -4,6 +4,7 @@
  *	  Load the library.
  *
  * In shared_preload_libraries it takes its shared memory, registers the
+ * launcher and watches the commands that need a database for themselves.
  * Loaded later, by the first call of one of its functions, it only defines
  * its settings: the ledger works, and there is no worker.
  *
@@ -20,6 +21,7 @@
 #include "compat.h"
 #include "guard.h"
 #include "guc.h"
+#include "launcher.h"
 #include "shmem.h"
 #include "waitpoint.h"
 
@@ -40,4 +42,5 @@ _PG_init(void)
 
 	shmem_install();
 	guard_install();
+	launcher_register();
 }

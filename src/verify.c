@@ -24,7 +24,8 @@ static const char verify_sql[] =
 	" UNION ALL SELECT * FROM teller.verify_amounts($1)"
 	" UNION ALL SELECT * FROM teller.verify_sequence($1)"
 	" UNION ALL SELECT * FROM teller.verify_holds($1)"
-	" UNION ALL SELECT * FROM teller.verify_keys($1)";
+	" UNION ALL SELECT * FROM teller.verify_keys($1)"
+	" UNION ALL SELECT * FROM teller.verify_operations($1)";
 
 static void
 check_level(FunctionCallInfo fcinfo)

@@ -1,0 +1,103 @@
+/*-------------------------------------------------------------------------
+ *
+ * instance.c
+ *	  Which server and database this one takes itself for.
+ *
+ * Portions Copyright (c) 2026, the pg_teller authors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "errcodes.h"
+#include "instance.h"
+#include "rel.h"
+
+/* The columns of teller.instance. */
+enum
+{
+	COL_SINGLETON,
+	COL_INSTANCE_ID,
+	COL_SYSTEM_IDENTIFIER,
+	COL_DATABASE_OID,
+	COL_TIMELINE,
+	COL_ADOPTED_AT,
+	COL_COUNT
+};
+
+static bool
+is_ours(TupleTableSlot *slot)
+{
+	slot_getallattrs(slot);
+	return DatumGetInt64(slot->tts_values[COL_SYSTEM_IDENTIFIER]) ==
+		(int64) GetSystemIdentifier() &&
+		DatumGetObjectId(slot->tts_values[COL_DATABASE_OID]) == MyDatabaseId;
+}
+
+InstanceState
+instance_state(void)
+{
+	Rel		   *rel = rel_open(REL_INSTANCE, AccessShareLock);
+	TupleTableSlot *slot = rel_make_slot(rel);
+	Snapshot	snapshot = rel_newest_snapshot();
+	Datum		keys[1] = {BoolGetDatum(true)};
+	InstanceState state = INSTANCE_NEW;
+
+	if (rel_fetch(rel, snapshot, 1, keys, slot))
+		state = is_ours(slot) ? INSTANCE_OURS : INSTANCE_FOREIGN;
+	rel_forget_snapshot(snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	rel_close(rel);
+	return state;
+}
+
+static void
+make_row(Rel *rel)
+{
+	Datum		values[COL_COUNT] = {0};
+	bool		nulls[COL_COUNT] = {0};
+
+	values[COL_SINGLETON] = BoolGetDatum(true);
+	values[COL_INSTANCE_ID] = UUIDPGetDatum(clock_new_id());
+	values[COL_SYSTEM_IDENTIFIER] =
+		Int64GetDatum((int64) GetSystemIdentifier());
+	values[COL_DATABASE_OID] = ObjectIdGetDatum(MyDatabaseId);
+	values[COL_TIMELINE] = Int32GetDatum((int32) GetWALInsertionTimeLine());
+	values[COL_ADOPTED_AT] = TimestampTzGetDatum(clock_read());
+
+	/* A twin that came first is waited for by whoever looks next. */
+	(void) rel_insert_if_absent(rel, values, nulls);
+	CommandCounterIncrement();
+}
+
+pg_uuid_t
+instance_require(void)
+{
+	Rel		   *rel = rel_open(REL_INSTANCE, RowExclusiveLock);
+	TupleTableSlot *slot = rel_make_slot(rel);
+	Datum		keys[1] = {BoolGetDatum(true)};
+	pg_uuid_t	id;
+
+	while (!rel_await_row(rel, 1, keys, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		make_row(rel);
+	}
+	if (!is_ours(slot))
+		ereport(ERROR,
+				(errcode(ERRCODE_TELLER_INSTANCE_NOT_ADOPTED),
+				 errmsg("this database is a copy and has not been adopted"),
+				 errdetail("Its operations were made by another server or database, which may still be sending them."),
+				 errhint("Nothing is sent from here until the copy is adopted.")));
+	id = *DatumGetUUIDP(slot->tts_values[COL_INSTANCE_ID]);
+	ExecDropSingleTupleTableSlot(slot);
+	rel_close(rel);
+	return id;
+}

@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * instance.h
+ *	  Which server and database this one takes itself for.
+ *
+ * A copy of a database must not send what the original may have sent.  So
+ * the first operation writes down where it was made: the server's system
+ * identifier and the database's OID.  Where these differ from the row, the
+ * database is a copy that has not been adopted.
+ *
+ * Portions Copyright (c) 2026, the pg_teller authors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TELLER_INSTANCE_H
+#define TELLER_INSTANCE_H
+
+#include "utils/uuid.h"
+
+typedef enum InstanceState
+{
+	INSTANCE_NEW,				/* no operation was ever made here */
+	INSTANCE_OURS,
+	INSTANCE_FOREIGN			/* a copy of another: not adopted */
+} InstanceState;
+
+extern InstanceState instance_state(void);
+
+/*
+ * instance_require: the identifier of this instance, made at first use.
+ * Waits for a transaction that is just making it.  TL010 if this database is
+ * a copy that has not been adopted.
+ */
+extern pg_uuid_t instance_require(void);
+
+#endif							/* TELLER_INSTANCE_H */

@@ -1,0 +1,220 @@
+/*-------------------------------------------------------------------------
+ *
+ * sweep.c
+ *	  The worker's sweep: expire the holds that are due.
+ *
+ * A batch is one transaction.  If it fails, its holds are expired one by one,
+ * so that one that cannot be does not stop the others.  The account of such a
+ * hold is left alone for a while: most often another transaction has it
+ * locked, and that is no hurry, because a hold that is due binds nobody.
+ *
+ * Portions Copyright (c) 2026, the pg_teller authors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "expire.h"
+#include "guc.h"
+#include "sweep.h"
+#include "waitpoint.h"
+#include "worker.h"
+
+/* How long the lock of an account is waited for. */
+#define LOCK_TIMEOUT		"100ms"
+
+/* How long an account is left alone: doubled each time. */
+#define FIRST_PAUSE_MS		500
+#define LONGEST_PAUSE_MS	30000
+#define MAX_PAUSED			16
+
+/*
+ * While there are due holds on accounts left alone, the first deadline says
+ * nothing about the others: look this often.
+ */
+#define LOOK_AGAIN_MS		250
+
+/* And look past them. */
+#define LONGEST_LIST		100000
+
+/* An account left alone. */
+typedef struct Paused
+{
+	int64		ledger;
+	int64		account;
+	int			pause_ms;		/* 0: a free place */
+	TimestampTz until;
+} Paused;
+
+static Paused paused[MAX_PAUSED];
+
+static TimestampTz
+in_ms(int ms)
+{
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+}
+
+static Paused *
+find_paused(const DueHold *due)
+{
+	for (int i = 0; i < MAX_PAUSED; i++)
+		if (paused[i].pause_ms != 0 && paused[i].ledger == due->ledger &&
+			paused[i].account == due->debit_account)
+			return &paused[i];
+	return NULL;
+}
+
+/* A pause that seems longer than it can be: the clock was set back. */
+static bool
+is_left_alone(const DueHold *due)
+{
+	Paused	   *place = find_paused(due);
+	TimestampTz now = GetCurrentTimestamp();
+
+	return place != NULL && place->until > now &&
+		!TimestampDifferenceExceeds(now, place->until, LONGEST_PAUSE_MS + 1);
+}
+
+/* If all places are taken, the one that ends first is given away. */
+static void
+leave_alone(const DueHold *due)
+{
+	Paused	   *place = find_paused(due);
+
+	if (place == NULL)
+	{
+		place = &paused[0];
+		for (int i = 1; i < MAX_PAUSED; i++)
+			if (place->pause_ms != 0 &&
+				(paused[i].pause_ms == 0 || paused[i].until < place->until))
+				place = &paused[i];
+		place->ledger = due->ledger;
+		place->account = due->debit_account;
+		place->pause_ms = 0;
+	}
+	place->pause_ms = place->pause_ms == 0 ? FIRST_PAUSE_MS :
+		Min(place->pause_ms * 2, LONGEST_PAUSE_MS);
+	place->until = in_ms(place->pause_ms);
+}
+
+static void
+forget_pauses(const DueHold *due, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		Paused	   *place = find_paused(&due[i]);
+
+		if (place != NULL)
+			place->pause_ms = 0;
+	}
+}
+
+/* Expire these in one transaction; how many, or -1 if that failed. */
+static int
+expire_together(const DueHold *due, int count)
+{
+	volatile int swept = 0;
+
+	PG_TRY();
+	{
+		if (worker_transaction_begin())
+		{
+			(void) set_config_option("lock_timeout", LOCK_TIMEOUT,
+									 PGC_USERSET, PGC_S_SESSION,
+									 GUC_ACTION_LOCAL, true, 0, false);
+			swept = expire_holds(due, count);
+			worker_transaction_end();
+			worker_note_swept(swept);
+		}
+	}
+	PG_CATCH();
+	{
+		worker_report_error();
+		swept = -1;
+	}
+	PG_END_TRY();
+	return swept;
+}
+
+/* One of them cannot be expired: do the others. */
+static void
+expire_apart(const DueHold *due, int count)
+{
+	int			failed = 0;
+
+	for (int i = 0; i < count && failed < MAX_PAUSED; i++)
+	{
+		if (worker_must_yield())
+			return;
+		if (is_left_alone(&due[i]))
+			continue;
+		if (expire_together(&due[i], 1) < 0)
+		{
+			leave_alone(&due[i]);
+			failed++;
+		}
+	}
+}
+
+/*
+ * What is due, copied out of the transaction, and of it what is not left
+ * alone; if nothing is due at all, the first deadline.
+ */
+static DueHold *
+list_due(int limit, int *count, int *usable, TimestampTz *next)
+{
+	MemoryContext outer = CurrentMemoryContext;
+	DueHold    *due;
+	DueHold    *copy;
+
+	*count = *usable = 0;
+	*next = DT_NOEND;
+	if (!worker_transaction_begin())
+		return NULL;
+	due = expire_list(limit, count);
+	copy = MemoryContextAlloc(outer, sizeof(DueHold) * (*count + 1));
+	for (int i = 0; i < *count; i++)
+		if (*usable < teller_expire_batch && !is_left_alone(&due[i]))
+			copy[(*usable)++] = due[i];
+	if (*count == 0)
+		*next = expire_next_deadline();
+	worker_transaction_end();
+	return copy;
+}
+
+TimestampTz
+sweep_run(void)
+{
+	static int	limit = 0;
+	int			count;
+	int			usable;
+	int			swept;
+	TimestampTz next;
+	DueHold    *due;
+
+	WAIT_POINT("worker_sweep");
+	limit = Max(limit, teller_expire_batch);
+	due = list_due(limit, &count, &usable, &next);
+	if (count == 0)
+		return next;
+	if (usable == 0)
+	{
+		limit = count < limit ? limit : Min(limit * 2, LONGEST_LIST);
+		return in_ms(LOOK_AGAIN_MS);
+	}
+
+	limit = 0;
+	swept = expire_together(due, usable);
+	if (swept > 0)
+	{
+		forget_pauses(due, usable);
+		return DT_NOBEGIN;		/* there may be more */
+	}
+	if (swept < 0)
+		expire_apart(due, usable);
+	return in_ms(LOOK_AGAIN_MS);
+}
