@@ -8,10 +8,13 @@ BEGIN ATOMIC
 	-- I12: an operation that is not terminal has its one open hold, of its
 	-- amount and without a deadline
 	SELECT 'I12', o.ledger_id, 'operation ' || o.id,
-		format('%s, but its hold %s is %s with %s left%s', o.state, o.hold_id,
-			coalesce(h.state, 'missing'),
+		format('%s over %s, but its hold %s is %s with %s left, between accounts %s and %s, of operation %s%s',
+			o.state, o.amount, o.hold_id, coalesce(h.state, 'missing'),
 			coalesce(h.amount - h.captured - h.released, 0),
-			CASE WHEN h.expires_at IS NOT NULL THEN ' and a deadline' END)
+			coalesce(h.debit_account::text, 'none'),
+			coalesce(h.credit_account::text, 'none'),
+			coalesce(h.operation_id::text, 'none'),
+			CASE WHEN h.expires_at IS NOT NULL THEN ', with a deadline' END)
 	FROM teller.operation_data o
 	LEFT JOIN teller.hold h ON h.ledger_id = o.ledger_id AND h.hold_id = o.hold_id
 	WHERE ($1 IS NULL OR o.ledger_id = $1)
