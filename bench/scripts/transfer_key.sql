@@ -1,0 +1,5 @@
+\set a random(1000, 999 + :accounts)
+\set b random(1000, 998 + :accounts)
+\set b CASE WHEN :b >= :a THEN :b + 1 ELSE :b END
+\set k random(1, 9000000000000000000)
+SELECT * FROM teller.transfer(1, :a, :b, 1.00, key => :k::text);

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# The long runs: every test, both chaos runs at full length, and the bench.
+#
+#   scripts/nightly.sh
+#
+# Ends with a summary, one line for each; the status is not zero when one of
+# them failed.
+
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+SUMMARY=()
+STATUS=0
+
+# long NAME COMMAND...: run it to its end, whatever the others did.
+long()
+{
+	local name=$1 started=$SECONDS outcome=passed
+	shift
+	say "== $name"
+	"$@" || { outcome=FAILED; STATUS=1; }
+	SUMMARY+=("$(printf '%-16s %-8s %5d s' "$name" $outcome $((SECONDS - started)))")
+}
+
+long tests "$ROOT/scripts/test.sh"
+long last_hundred "$ROOT/test/chaos/last_hundred.sh" --rounds 1000
+long withdrawals "$ROOT/test/chaos/withdrawals.sh" --withdrawals 10000
+long bench "$ROOT/bench/run.sh"
+say "== summary"
+printf '%s\n' "${SUMMARY[@]}"
+exit $STATUS
