@@ -32,13 +32,27 @@ enum
 	COL_COUNT
 };
 
+/*
+ * A promotion and a restore to a point in time begin a new timeline: what was
+ * sent on the old one may be missing here.  A standby has none of its own.
+ */
+static int32
+present_timeline(void)
+{
+	return RecoveryInProgress() ? 0 : (int32) GetWALInsertionTimeLine();
+}
+
 static bool
 is_ours(TupleTableSlot *slot)
 {
+	int32		timeline = present_timeline();
+
 	slot_getallattrs(slot);
 	return DatumGetInt64(slot->tts_values[COL_SYSTEM_IDENTIFIER]) ==
 		(int64) GetSystemIdentifier() &&
-		DatumGetObjectId(slot->tts_values[COL_DATABASE_OID]) == MyDatabaseId;
+		DatumGetObjectId(slot->tts_values[COL_DATABASE_OID]) == MyDatabaseId &&
+		(timeline == 0 ||
+		 DatumGetInt32(slot->tts_values[COL_TIMELINE]) == timeline);
 }
 
 InstanceState
@@ -58,6 +72,17 @@ instance_state(void)
 	return state;
 }
 
+/* Which server and database this one is. */
+static void
+fill_identity(Datum *values)
+{
+	values[COL_SYSTEM_IDENTIFIER] =
+		Int64GetDatum((int64) GetSystemIdentifier());
+	values[COL_DATABASE_OID] = ObjectIdGetDatum(MyDatabaseId);
+	values[COL_TIMELINE] = Int32GetDatum(present_timeline());
+	values[COL_ADOPTED_AT] = TimestampTzGetDatum(clock_read());
+}
+
 static void
 make_row(Rel *rel)
 {
@@ -66,11 +91,7 @@ make_row(Rel *rel)
 
 	values[COL_SINGLETON] = BoolGetDatum(true);
 	values[COL_INSTANCE_ID] = UUIDPGetDatum(clock_new_id());
-	values[COL_SYSTEM_IDENTIFIER] =
-		Int64GetDatum((int64) GetSystemIdentifier());
-	values[COL_DATABASE_OID] = ObjectIdGetDatum(MyDatabaseId);
-	values[COL_TIMELINE] = Int32GetDatum((int32) GetWALInsertionTimeLine());
-	values[COL_ADOPTED_AT] = TimestampTzGetDatum(clock_read());
+	fill_identity(values);
 
 	/* A twin that came first is waited for by whoever looks next. */
 	(void) rel_insert_if_absent(rel, values, nulls);
@@ -94,10 +115,36 @@ instance_require(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_TELLER_INSTANCE_NOT_ADOPTED),
 				 errmsg("this database is a copy and has not been adopted"),
-				 errdetail("Its operations were made by another server or database, which may still be sending them."),
-				 errhint("Nothing is sent from here until the copy is adopted.")));
+				 errdetail("Its operations were made by another server or database, or before a restore or promotion, and may have been sent since."),
+				 errhint("Nothing is sent from here until teller.adopt_instance() is called.")));
 	id = *DatumGetUUIDP(slot->tts_values[COL_INSTANCE_ID]);
 	ExecDropSingleTupleTableSlot(slot);
 	rel_close(rel);
 	return id;
+}
+
+bool
+instance_adopt(void)
+{
+	Rel		   *rel = rel_open(REL_INSTANCE, RowExclusiveLock);
+	TupleTableSlot *slot = rel_make_slot(rel);
+	Datum		keys[1] = {BoolGetDatum(true)};
+	bool		found = rel_lock_row(rel, 1, keys, LockTupleNoKeyExclusive,
+									 slot);
+
+	if (found)
+	{
+		Datum		values[COL_COUNT] = {0};
+		bool		nulls[COL_COUNT] = {0};
+		bool		replace[COL_COUNT] = {0};
+
+		fill_identity(values);
+		for (int i = COL_SYSTEM_IDENTIFIER; i < COL_COUNT; i++)
+			replace[i] = true;
+		rel_update(rel, slot, values, nulls, replace);
+		CommandCounterIncrement();
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	rel_close(rel);
+	return found;
 }

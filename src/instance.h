@@ -33,4 +33,10 @@ extern InstanceState instance_state(void);
  */
 extern pg_uuid_t instance_require(void);
 
+/*
+ * instance_adopt: this database takes itself for what it is now; its
+ * identifier stays, so that memos stay.  False if it has none yet.
+ */
+extern bool instance_adopt(void);
+
 #endif							/* TELLER_INSTANCE_H */

@@ -97,6 +97,14 @@ Arguments: outcome: 'executed' or 'not_executed'; reference: what the remote cal
 Result: the state, settled or refunded.
 Errors: TL009, 22004, 22023, 55000 (in another state), 42501, 40001. Locks: as teller.cancel. Right: the owner of pg_teller.$$;
 
+CREATE FUNCTION teller.adopt_instance() RETURNS bigint
+	AS 'MODULE_PATHNAME', 'teller_adopt_instance' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION teller.adopt_instance() IS
+$$Say that this database carries on after a restore, a promotion, an upgrade or a move, and that no other one does. Until then a copy sends nothing and refunds nothing that may have been sent (TL010).
+Every operation that has not ended becomes in_doubt: it is looked up or fenced by its memo, and settled or refunded on proof. To be called after a restore that did not show as one, too.
+Result: the number of operations put in doubt.
+Errors: 42501, 40001. Locks: the accounts of those operations by (ledger, account), then the operations. Right: the owner of pg_teller.$$;
+
 -- Reading ---------------------------------------------------------------
 
 CREATE VIEW teller.operation WITH (security_barrier) AS
