@@ -103,7 +103,7 @@ need_postgres
 begin
 copy_source "$WORK/src"
 chown -R "$(id -un)" "$WORK/src"
-mkdir -p -m 700 "$CACHE"
+[ -d "$CACHE" ] || mkdir -m 700 "$CACHE"
 [ -O "$CACHE" ] && [ ! -L "$CACHE" ] || die "$CACHE belongs to somebody else"
 mkdir -p "$CACHE/state/lists/partial" "$CACHE/cache/archives/partial" \
 	"$CACHE/none"
@@ -120,7 +120,12 @@ for version in "$@"; do
 	if [ -f "/usr/include/postgresql/$version/server/postgres.h" ]; then
 		include=/usr/include/postgresql
 	else
-		headers "$version" || { status=$?; continue; }
+		headers "$version"
+		missing=$?
+		if [ $missing != 0 ]; then
+			[ $status = 1 ] || status=$missing
+			continue
+		fi
 		include=$CACHE/$version/usr/include/postgresql
 	fi
 	if compile "$version" "$include"; then

@@ -245,7 +245,7 @@ watch_until()
 			shown=$SECONDS
 			show_progress
 		fi
-		moment 0.1
+		moment
 	done
 	show_progress
 }

@@ -13,7 +13,7 @@
 set -u
 set -o pipefail
 
-PG_MAJOR=15
+PG_MAJOR=${PG_MAJOR:-15}
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PORT=5432						# names the socket file, nothing listens on it
 WORK=								# the temporary directory, made by begin
@@ -44,13 +44,12 @@ die()
 # Waiting
 # ---------------------------------------------------------------------------
 
-# Let a moment pass inside a loop that polls a condition; only poll uses it.
+# Let a moment pass inside a loop that polls a condition, and nowhere else.
 # Reading a pipe that nobody writes to costs no process.
 moment()
 {
-	local nothing
 	[ -n "${MOMENT_FD:-}" ] || exec {MOMENT_FD}<> <(:)
-	read -r -t "${1:-0.1}" -u "$MOMENT_FD" nothing || :
+	read -r -t 0.1 -u "$MOMENT_FD" _ || :
 }
 
 # poll SECONDS COMMAND...: run COMMAND until it succeeds; fails at the deadline.
@@ -84,8 +83,8 @@ installed()
 	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
-# need PACKAGE...: install those that are missing.  A package list that is
-# absent or stale is fetched once, when the install needs it.
+# need PACKAGE...: install those that are missing.  The lists of packages are
+# fetched first; whether that failed shows in the install.
 need()
 {
 	local missing=() package log
@@ -96,8 +95,9 @@ need()
 	command -v apt-get >/dev/null || die "needs apt to install: ${missing[*]}"
 	say "installing ${missing[*]}"
 	log=$(mktemp)
-	if ! { as_root apt-get -q update &&
-		   as_root apt-get -q -y --no-install-recommends install "${missing[@]}"
+	if ! { as_root apt-get -q update
+		   as_root apt-get -q -y -o DPkg::Lock::Timeout=300 \
+			   --no-install-recommends install "${missing[@]}"
 		 } >"$log" 2>&1 </dev/null; then
 		tail -n 20 "$log" >&2
 		rm -f "$log"
@@ -108,8 +108,8 @@ need()
 
 need_postgres()
 {
-	need gcc make libc6-dev postgresql-$PG_MAJOR postgresql-server-dev-$PG_MAJOR \
-		libpq-dev
+	need gcc make libc6-dev libpq-dev "postgresql-$PG_MAJOR" \
+		"postgresql-server-dev-$PG_MAJOR"
 }
 
 # ---------------------------------------------------------------------------
@@ -234,7 +234,8 @@ make_prefix()
 }
 
 # build NAME [MAKE-ARGUMENT...]: plain PGXS, make and make install, into the
-# private PostgreSQL NAME, in the source directory $WORK/NAME.src.  A caller
+# private PostgreSQL NAME, in the source directory $WORK/NAME.src; fails on a
+# warning, from whatever program it comes.  A caller
 # that has built already hands his copy down in TELLER_PREFIX.
 build()
 {
@@ -254,6 +255,7 @@ build()
 		tail -n 15 "$log" >&2
 		return 1
 	fi
+	! grep -i 'warning' "$log" >&2
 }
 
 # ---------------------------------------------------------------------------

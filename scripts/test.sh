@@ -3,7 +3,7 @@
 #
 #   scripts/test.sh                 all parts
 #   scripts/test.sh NAME...         only these: unit regress isolation examples
-#                                   tap model chaos compile bench-smoke
+#                                   tap model plants chaos compile bench-smoke
 #   TELLER_KEEP=1 scripts/test.sh   leave the temporary directory in place
 #
 # The last line says `N passed, N failed` (and `N skipped`); the status is not
@@ -12,7 +12,7 @@
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-ALL_PARTS="unit regress isolation examples tap model chaos compile bench-smoke"
+ALL_PARTS="unit regress isolation examples tap model plants chaos compile bench-smoke"
 PASSED=0
 FAILED=0
 SKIPPED=0
@@ -124,12 +124,10 @@ built_waitpoints()
 
 part_unit()
 {
-	local src=$WORK/unit.src log=$WORK/unit.log suite
+	local src=$WORK/unit.src log=$WORK/unit.log
 	copy_source "$src"
-	for suite in "$src"/test/fsm; do
-		run 300 "$log" make -C "$suite" check
-		count_claims "unit ${suite##*/}" $? "$log"
-	done
+	run 300 "$log" make -C "$src/test/fsm" check
+	count_claims "unit fsm" $? "$log"
 }
 
 # installcheck LABEL CLUSTER MAKE-ARGUMENT...: count each test that pg_regress
@@ -139,7 +137,8 @@ installcheck()
 	local label=$1 cluster=$2 log=$WORK/installcheck.log status line name
 	local failed=0 seen=0 src=$WORK/plain.src diffs
 	shift 2
-	run 1200 "$log" env PGISOLATIONTIMEOUT=60 PGHOST="$WORK/$cluster.s" PGPORT=$PORT PGUSER=postgres \
+	run 1200 "$log" env PGISOLATIONTIMEOUT=60 PGHOST="$WORK/$cluster.s" \
+		PGPORT="$PORT" PGUSER=postgres \
 		make -C "$src" installcheck PG_CONFIG="$(bin plain)/pg_config" "$@"
 	status=$?
 	while IFS= read -r line; do
@@ -235,7 +234,7 @@ example_readme()
 example_regress()
 {
 	local src=$WORK/plain.src/examples/regress log=$WORK/example.log
-	if run 300 "$log" env PGHOST="$WORK/bare.s" PGPORT=$PORT PGUSER=postgres \
+	if run 300 "$log" env PGHOST="$WORK/bare.s" PGPORT="$PORT" PGUSER=postgres \
 		make -C "$src" PG_CONFIG="$(bin plain)/pg_config" all install installcheck
 	then
 		pass "examples/regress: a user's project passes its own installcheck"
@@ -257,7 +256,7 @@ part_examples()
 	need python3
 	for script in "$ROOT"/test/examples/*.sh; do
 		run 300 "$WORK/example.log" env PATH="$(bin plain):$PATH" \
-			PGHOST="$WORK/pre.s" PGPORT=$PORT PGUSER=postgres \
+			PGHOST="$WORK/pre.s" PGPORT="$PORT" PGUSER=postgres \
 			bash "$WORK/plain.src/test/examples/${script##*/}"
 		count_claims "examples ${script##*/}" $? "$WORK/example.log"
 	done
@@ -293,6 +292,16 @@ show_tap_logs()
 	for log in "$1"/*; do
 		show "$log" 40
 	done
+}
+
+# Bugs planted on purpose: each must be caught.
+part_plants()
+{
+	local log=$WORK/plants.log
+	need python3 python3-psycopg
+	attend timeout --kill-after=60 900 "$ROOT/test/model/plants.sh" \
+		>"$log" 2>&1 </dev/null
+	count_claims "plants" $? "$log"
 }
 
 # Random calls by many clients, and what they were told against the books.
@@ -385,6 +394,8 @@ for entry in ${CLUSTERS[@]+"${CLUSTERS[@]}"}; do
 	else
 		fail "cluster ${name%.d}: a fast shutdown does not end it"
 	fi
+	no_surprise "${name%.d}" >"$WORK/surprise.log"
+	count_claims "cluster ${name%.d}" $? "$WORK/surprise.log"
 done
 CLUSTERS=()
 

@@ -15,7 +15,7 @@
 Denial *
 denial_make(int sqlstate, char *message, char *detail, char *hint)
 {
-	Denial	   *denial = palloc(sizeof(Denial));
+	Denial	   *denial = palloc0(sizeof(Denial));
 
 	denial->sqlstate = sqlstate;
 	denial->message = message;

@@ -22,6 +22,7 @@ typedef struct Denial
 	char	   *message;
 	char	   *detail;			/* NULL if there is none */
 	char	   *hint;			/* NULL if there is none */
+	bool		always_raised;	/* bad input rather than business */
 } Denial;
 
 /* All texts are psprintf'd by the caller. */

@@ -477,20 +477,31 @@ end_hold(Movement *movement, HoldState state, JournalRow *row)
 static Amount
 capture_amount(const Hold *hold, Numeric asked)
 {
-	Amount		rest = hold_remaining(hold);
-	Amount		amount = rest;
+	if (asked == NULL)
+		return hold_remaining(hold);
+	return amount_to_move(asked, hold->scale, "amount");
+}
 
-	if (asked != NULL)
-		amount = amount_to_move(asked, hold->scale, "amount");
-	if (amount > rest)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("amount is more than remains of hold %s",
-						clock_id_text(&hold->id)),
-				 errdetail("%s remains, asked %s.",
-						   amount_to_text(rest, hold->scale),
-						   amount_to_text(amount, hold->scale))));
-	return amount;
+/*
+ * A denial, so that the key is looked at once more: the twin that took the
+ * rest may have been this very call.  It is raised whatever on_denial says.
+ */
+static Denial *
+test_remains(const Hold *hold, Amount amount)
+{
+	Denial	   *denial;
+
+	if (amount <= hold_remaining(hold))
+		return NULL;
+	denial = denial_make(ERRCODE_INVALID_PARAMETER_VALUE,
+						 psprintf("amount is more than remains of hold %s",
+								  clock_id_text(&hold->id)),
+						 psprintf("%s remains, asked %s.",
+								  amount_to_text(hold_remaining(hold), hold->scale),
+								  amount_to_text(amount, hold->scale)),
+						 NULL);
+	denial->always_raised = true;
+	return denial;
 }
 
 static void
@@ -545,6 +556,9 @@ hold_decide_capture(int64 ledger, const pg_uuid_t *id, Numeric amount,
 	if (movement->denial != NULL)
 		return movement;
 	movement->amount = capture_amount(movement->hold, amount);
+	movement->denial = test_remains(movement->hold, movement->amount);
+	if (movement->denial != NULL)
+		return movement;
 	capture_apply(movement, final, operation);
 	return movement;
 }

@@ -30,6 +30,21 @@ replay(const KeyedMovement *keyed, TupleDesc desc, Datum *values, bool *nulls)
 		key_replay(keyed->ledger, keyed->key, &keyed->call, desc, values, nulls);
 }
 
+/* A denial is told only if the key still has no answer. */
+static void
+tell_denial(const KeyedMovement *keyed, Movement *movement, TupleDesc desc,
+			Datum *values, bool *nulls)
+{
+	Denial	   *denial = movement->denial;
+	bool		raises = denial->always_raised || !keyed->returns_denial;
+
+	if (!raises)
+		keyed->result(movement, values, nulls);
+	movement_close(movement);
+	if (!replay(keyed, desc, values, nulls) && raises)
+		denial_raise(denial);
+}
+
 /* False if a twin stored the key first. */
 static bool
 run_once(const KeyedMovement *keyed, TupleDesc desc, Datum *values, bool *nulls)
@@ -37,16 +52,12 @@ run_once(const KeyedMovement *keyed, TupleDesc desc, Datum *values, bool *nulls)
 	Movement   *movement = keyed->decide(keyed->request);
 	bool		done = true;
 
-	keyed->result(movement, values, nulls);
 	if (movement->denial != NULL)
 	{
-		Denial	   *denial = movement->denial;
-
-		movement_close(movement);
-		if (!replay(keyed, desc, values, nulls) && !keyed->returns_denial)
-			denial_raise(denial);
+		tell_denial(keyed, movement, desc, values, nulls);
 		return true;
 	}
+	keyed->result(movement, values, nulls);
 	if (keyed->key != NULL)
 		done = key_store(keyed->ledger, keyed->key, &keyed->call, desc, values,
 						 nulls, movement->set->now);

@@ -2,8 +2,9 @@
 """Withdrawals through a lossy line while the worker is killed, again and again.
 
 Every client submits its share by nonce and repeats after each lost connection,
-and now and then without a reason; nobody asks the bank.  Each customer is funded with exactly what he withdraws,
-so one cent held twice would deny a later withdrawal.
+and now and then without a reason; nobody asks the bank.  Each customer is
+funded with exactly what he withdraws, so one cent held twice would deny a later
+withdrawal.
 """
 
 import argparse
