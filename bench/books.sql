@@ -13,10 +13,7 @@ SELECT count(t.id)
 		 LATERAL teller.transfer(1, 1, i, 1000000) t;
 INSERT INTO h.account SELECT * FROM teller.account;
 
--- One statement: ordered locks, then both updates and the journal row.
--- bench/scripts/cte.sql is the same text with pgbench's variables.
-
--- The same work by a function.
+-- A transfer by a function; bench/scripts/cte.sql does it in one statement.
 CREATE FUNCTION h.transfer(ledger bigint, debit bigint, credit bigint,
 						   amount numeric)
 RETURNS TABLE (id uuid, debit_balance numeric, debit_version bigint,

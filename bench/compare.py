@@ -74,6 +74,7 @@ class Bench:
     def __init__(self, options):
         self.options = options
         self.results = {}
+        self.load_before = os.getloadavg()[0]
         with open(os.path.join(options.data, "postmaster.pid")) as file:
             self.postmaster = int(file.readline())
 
@@ -173,6 +174,11 @@ class Bench:
         return statistics.median(
             result[which] for result in self.results[contender, commit])
 
+    def spread(self, contender, commit):
+        rates = [result[0] for result in self.results[contender, commit]]
+        return "%.0f (%.0f to %.0f)" % (
+            statistics.median(rates), min(rates), max(rates))
+
     def ratio(self, one, other, commit, which):
         """The median of the ratios within each round would be another number;
         this is the ratio of the medians."""
@@ -191,31 +197,33 @@ class Bench:
             "%d rounds of %d s, %d clients, pgbench -M prepared, fsync on, "
             "%d accounts" % (options.rounds, options.seconds, options.clients,
                              options.accounts),
-            "medians; CPU is the server's, in ms for each transaction",
+            "medians (lowest to highest); CPU is the server's, in ms for each "
+            "transaction",
+            "load of the machine before: %.1f" % self.load_before,
             "",
-            "%-34s %10s %8s   %10s %8s" % (
+            "%-34s %22s %7s  %22s %7s" % (
                 "", "commit on", "CPU", "commit off", "CPU"),
         ]
         for name, title in MOVEMENTS:
-            lines.append("%-34s %10.0f %8.3f   %10.0f %8.3f" % (
+            lines.append("%-34s %22s %7.3f  %22s %7.3f" % (
                 title,
-                self.median(name, "on", 0), self.median(name, "on", 1),
-                self.median(name, "off", 0), self.median(name, "off", 1)))
-        lines += ["", "%-34s %10s %8s   %10s %8s" % (
+                self.spread(name, "on"), self.median(name, "on", 1),
+                self.spread(name, "off"), self.median(name, "off", 1)))
+        lines += ["", "%-34s %22s %7s  %22s %7s" % (
             "ratios", "tps", "CPU", "tps", "CPU")]
         for one, other in TARGETS:
-            lines.append("%-34s %10.2f %8.2f   %10.2f %8.2f" % (
+            lines.append("%-34s %22.2f %7.2f  %22.2f %7.2f" % (
                 "%s / %s" % (one, other),
                 self.ratio(one, other, "on", 0), self.ratio(one, other, "on", 1),
                 self.ratio(one, other, "off", 0), self.ratio(one, other, "off", 1)))
         if options.settle:
-            lines += ["", "%-42s %10s %8s" % (
+            lines += ["", "%-42s %22s %7s" % (
                 "withdrawals, %d a round" % options.settle, "per second", "CPU")]
             for name, title in SETTLING:
-                lines.append("%-42s %10.0f %8.3f" % (
-                    title, self.median(name, "on", 0), self.median(name, "on", 1)))
+                lines.append("%-42s %22s %7.3f" % (
+                    title, self.spread(name, "on"), self.median(name, "on", 1)))
             for other in ("app", "direct"):
-                lines.append("%-42s %10.2f %8.2f" % (
+                lines.append("%-42s %22.2f %7.2f" % (
                     "worker / %s" % other, self.ratio("worker", other, "on", 0),
                     self.ratio("worker", other, "on", 1)))
         return lines

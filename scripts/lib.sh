@@ -185,6 +185,7 @@ finish()
 	done
 	wait
 	stop_all_clusters
+	stop_strays
 	if [ -n "${TELLER_KEEP:-}" ]; then
 		say "kept: $WORK"
 	elif [ -n "$WORK" ]; then
@@ -318,6 +319,22 @@ stop_all_clusters()
 	CLUSTERS=()
 }
 
+# stop_strays: what a program that we started and had to end left running.  We
+# know it by its data directory, which is in ours.
+stop_strays()
+{
+	local pid_file prefix
+	[ -n "$WORK" ] || return 0
+	find "$WORK" -name postmaster.pid 2>/dev/null | while IFS= read -r pid_file; do
+		for prefix in "$WORK"/*/lib/postgresql; do
+			prefix=${prefix#"$WORK"/}
+			as_user "$(bin "${prefix%%/*}")/pg_ctl" stop -w -t 60 -m immediate \
+				-D "${pid_file%/*}" >/dev/null 2>&1 </dev/null
+			break
+		done
+	done
+}
+
 # psql_in PREFIX NAME DATABASE [psql arguments]: psql as the cluster's owner.
 psql_in()
 {
@@ -334,7 +351,7 @@ no_surprise()
 {
 	local cluster found
 	found=$(for cluster in "$@"; do
-		grep -aE 'PANIC: |TRAP: |by signal (4|6|7|8|11)|WARNING: .*leak| XX[0-9A-Z]{3} ' \
+		grep -aE 'PANIC: |TRAP: |by signal (4|6|7|8|11)|WARNING: .*leak| XX000 ' \
 			"$WORK/$cluster.d.log"
 	done)
 	if [ -n "$found" ]; then
