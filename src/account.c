@@ -21,7 +21,7 @@
 #include "account.h"
 #include "clock.h"
 #include "errcodes.h"
-#include "hold.h"
+#include "hold_row.h"
 #include "ledger.h"
 
 /* The columns of teller.account. */

@@ -3,10 +3,8 @@
  * hold.c
  *	  Holds: money set aside, then captured, released or expired.
  *
- * A hold's row changes only while its debit account is locked, so the sums
- * of open holds that the account row keeps cannot go wrong.  Lock order:
- * accounts, then the hold.  Its accounts never change, so they are read
- * before either is locked.
+ * Lock order: accounts, then the hold.  Its accounts never change, so they
+ * are read before either is locked.
  *
  * One predicate says that a hold is over: its deadline is not after the
  * call's clock reading (hold_is_due).
@@ -17,262 +15,15 @@
  */
 #include "postgres.h"
 
-#include "executor/executor.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
 #include "compat.h"
 #include "errcodes.h"
-#include "guc.h"
 #include "hold.h"
-#include "wake.h"
-
-/* The columns of teller.hold. */
-enum
-{
-	COL_LEDGER,
-	COL_ID,
-	COL_DEBIT_ACCOUNT,
-	COL_CREDIT_ACCOUNT,
-	COL_AMOUNT,
-	COL_CAPTURED,
-	COL_RELEASED,
-	COL_EXPIRES_AT,
-	COL_STATE,
-	COL_OPERATION_ID,
-	COL_CREATED_AT,
-	COL_ENDED_AT,
-	COL_METADATA,
-	COL_COUNT
-};
 
 #define MAX_TTL_DAYS 36525		/* a hundred years */
-
-static const char *const state_names[] = {
-	[HOLD_OPEN] = "open",
-	[HOLD_CAPTURED] = "captured",
-	[HOLD_RELEASED] = "released",
-	[HOLD_EXPIRED] = "expired"
-};
-
-const char *
-hold_state_name(HoldState state)
-{
-	return state_names[state];
-}
-
-static HoldState
-state_from_datum(Datum value)
-{
-	char	   *name = TextDatumGetCString(value);
-
-	for (int i = 0; i < lengthof(state_names); i++)
-		if (strcmp(name, state_names[i]) == 0)
-			return (HoldState) i;
-	elog(ERROR, "unknown hold state \"%s\"", name);
-	return HOLD_EXPIRED;
-}
-
-Amount
-hold_remaining(const Hold *hold)
-{
-	return hold->amount - hold->captured - hold->released;
-}
-
-bool
-hold_is_due(const Hold *hold, TimestampTz now)
-{
-	return hold->has_deadline && hold->expires_at <= now;
-}
-
-/* ---- rows ------------------------------------------------------------- */
-
-static Amount
-stored(TupleTableSlot *slot, int column, int *scale)
-{
-	return amount_stored(DatumGetNumeric(slot->tts_values[column]), scale);
-}
-
-static void
-hold_read(Hold *hold, TupleTableSlot *slot)
-{
-	int			ignored;
-
-	slot_getallattrs(slot);
-	hold->ledger = DatumGetInt64(slot->tts_values[COL_LEDGER]);
-	hold->id = *DatumGetUUIDP(slot->tts_values[COL_ID]);
-	hold->debit_account = DatumGetInt64(slot->tts_values[COL_DEBIT_ACCOUNT]);
-	hold->credit_account = DatumGetInt64(slot->tts_values[COL_CREDIT_ACCOUNT]);
-	hold->amount = stored(slot, COL_AMOUNT, &hold->scale);
-	hold->captured = stored(slot, COL_CAPTURED, &ignored);
-	hold->released = stored(slot, COL_RELEASED, &ignored);
-	hold->has_deadline = !slot->tts_isnull[COL_EXPIRES_AT];
-	hold->expires_at = DatumGetTimestampTz(slot->tts_values[COL_EXPIRES_AT]);
-	hold->state = state_from_datum(slot->tts_values[COL_STATE]);
-	hold->has_operation = !slot->tts_isnull[COL_OPERATION_ID];
-	if (hold->has_operation)
-		hold->operation_id = *DatumGetUUIDP(slot->tts_values[COL_OPERATION_ID]);
-	hold->created_at = DatumGetTimestampTz(slot->tts_values[COL_CREATED_AT]);
-	hold->ended_at = DatumGetTimestampTz(slot->tts_values[COL_ENDED_AT]);
-}
-
-static void
-raise_missing(int64 ledger, const pg_uuid_t *id)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_TELLER_NOT_FOUND),
-			 errmsg("hold %s of ledger %lld does not exist",
-					clock_id_text(id), (long long) ledger)));
-}
-
-/*
- * The hold without a lock; its accounts and amount never change.  Looked for
- * in the newest snapshot: above READ COMMITTED a hold that is younger than the
- * transaction's is not unknown, its account is stale (40001).
- */
-static Hold *
-hold_peek(int64 ledger, const pg_uuid_t *id)
-{
-	Rel		   *rel = rel_open(REL_HOLD, AccessShareLock);
-	TupleTableSlot *slot = rel_make_slot(rel);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	Datum		keys[2] = {Int64GetDatum(ledger), UUIDPGetDatum(id)};
-	Hold	   *hold = palloc0(sizeof(Hold));
-
-	if (!rel_fetch(rel, snapshot, 2, keys, slot))
-		raise_missing(ledger, id);
-	hold_read(hold, slot);
-	rel_forget_snapshot(snapshot);
-	ExecDropSingleTupleTableSlot(slot);
-	rel_close(rel);
-	return hold;
-}
-
-Hold *
-hold_lock(int64 ledger, const pg_uuid_t *id)
-{
-	Datum		keys[2] = {Int64GetDatum(ledger), UUIDPGetDatum(id)};
-	Hold	   *hold = palloc0(sizeof(Hold));
-
-	hold->rel = rel_open(REL_HOLD, RowExclusiveLock);
-	hold->slot = rel_make_slot(hold->rel);
-	if (!rel_lock_row(hold->rel, 2, keys, LockTupleNoKeyExclusive, hold->slot))
-		raise_missing(ledger, id);
-	hold_read(hold, hold->slot);
-	return hold;
-}
-
-void
-hold_close(Hold *hold)
-{
-	if (hold->slot != NULL)
-		ExecDropSingleTupleTableSlot(hold->slot);
-	if (hold->rel != NULL)
-		rel_close(hold->rel);
-	hold->slot = NULL;
-	hold->rel = NULL;
-}
-
-static void
-hold_insert(Hold *hold)
-{
-	Datum		values[COL_COUNT] = {0};
-	bool		nulls[COL_COUNT] = {0};
-
-	hold->rel = rel_open(REL_HOLD, RowExclusiveLock);
-	values[COL_LEDGER] = Int64GetDatum(hold->ledger);
-	values[COL_ID] = UUIDPGetDatum(&hold->id);
-	values[COL_DEBIT_ACCOUNT] = Int64GetDatum(hold->debit_account);
-	values[COL_CREDIT_ACCOUNT] = Int64GetDatum(hold->credit_account);
-	values[COL_AMOUNT] = AmountGetDatum(hold->amount, hold->scale);
-	values[COL_CAPTURED] = AmountGetDatum(0, hold->scale);
-	values[COL_RELEASED] = AmountGetDatum(0, hold->scale);
-	values[COL_EXPIRES_AT] = TimestampTzGetDatum(hold->expires_at);
-	nulls[COL_EXPIRES_AT] = !hold->has_deadline;
-	values[COL_STATE] = CStringGetTextDatum(state_names[HOLD_OPEN]);
-	values[COL_OPERATION_ID] = UUIDPGetDatum(&hold->operation_id);
-	nulls[COL_OPERATION_ID] = !hold->has_operation;
-	values[COL_CREATED_AT] = TimestampTzGetDatum(hold->created_at);
-	nulls[COL_ENDED_AT] = true;
-	values[COL_METADATA] = JsonbPGetDatum(hold->metadata);
-	nulls[COL_METADATA] = hold->metadata == NULL;
-	rel_insert(hold->rel, values, nulls);
-	if (hold->has_deadline)
-		wake_at_commit(hold->expires_at);
-}
-
-void
-hold_write(Hold *hold)
-{
-	Datum		values[COL_COUNT] = {0};
-	bool		nulls[COL_COUNT] = {0};
-	bool		replace[COL_COUNT] = {0};
-
-	if (hold->is_new)
-	{
-		hold_insert(hold);
-		return;
-	}
-	values[COL_CAPTURED] = AmountGetDatum(hold->captured, hold->scale);
-	values[COL_RELEASED] = AmountGetDatum(hold->released, hold->scale);
-	values[COL_STATE] = CStringGetTextDatum(state_names[hold->state]);
-	values[COL_ENDED_AT] = TimestampTzGetDatum(hold->ended_at);
-	nulls[COL_ENDED_AT] = hold->state == HOLD_OPEN;
-	replace[COL_CAPTURED] = replace[COL_RELEASED] = replace[COL_STATE] =
-		replace[COL_ENDED_AT] = true;
-	rel_update(hold->rel, hold->slot, values, nulls, replace);
-}
-
-/* ---- sums ------------------------------------------------------------- */
-
-/* Open holds of one side of an account: those due by now, or the others. */
-static Amount
-sum_holds(int64 ledger, int64 account, bool debit_side, TimestampTz now,
-		  bool due, Snapshot snapshot)
-{
-	Rel		   *rel = rel_open(REL_HOLD, AccessShareLock);
-	TupleTableSlot *slot = rel_make_slot(rel);
-	Snapshot	newest = snapshot == NULL ? rel_newest_snapshot() : NULL;
-	Datum		keys[2] = {Int64GetDatum(ledger), Int64GetDatum(account)};
-	RelScan    *scan = rel_scan_begin(rel, debit_side ? "hold_debit" : "hold_credit",
-									  newest ? newest : snapshot, 2, keys);
-	Amount		sum = 0;
-
-	/* By deadline, those without one last: the due ones come first. */
-	while (rel_scan_next(scan, slot))
-	{
-		Hold		hold;
-
-		hold_read(&hold, slot);
-		if (hold_is_due(&hold, now) == due)
-			sum = amount_add(sum, hold_remaining(&hold));
-		else if (due)
-			break;
-	}
-	rel_scan_end(scan);
-	if (newest != NULL)
-		rel_forget_snapshot(newest);
-	ExecDropSingleTupleTableSlot(slot);
-	rel_close(rel);
-	return sum;
-}
-
-Amount
-hold_due_sum(int64 ledger, int64 account, bool debit_side, TimestampTz now,
-			 Snapshot snapshot)
-{
-	return sum_holds(ledger, account, debit_side, now, true, snapshot);
-}
-
-Amount
-hold_open_sum(int64 ledger, int64 account, bool debit_side, TimestampTz now,
-			  Snapshot snapshot)
-{
-	return sum_holds(ledger, account, debit_side, now, false, snapshot);
-}
 
 /* ---- place ------------------------------------------------------------ */
 
@@ -425,7 +176,7 @@ test_open(const Hold *hold, TimestampTz now)
 					   psprintf("hold %s of ledger %lld is not open",
 								clock_id_text(&hold->id),
 								(long long) hold->ledger),
-					   psprintf("It was %s at %s.", state_names[state],
+					   psprintf("It was %s at %s.", hold_state_name(state),
 								timestamptz_to_str(ended_at)),
 					   NULL);
 }

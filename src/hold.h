@@ -12,39 +12,8 @@
 
 #include "utils/numeric.h"
 
+#include "hold_row.h"
 #include "movement.h"
-
-typedef enum HoldState
-{
-	HOLD_OPEN,
-	HOLD_CAPTURED,
-	HOLD_RELEASED,
-	HOLD_EXPIRED
-} HoldState;
-
-/* A hold's row in memory. */
-typedef struct Hold
-{
-	int64		ledger;
-	pg_uuid_t	id;
-	int64		debit_account;
-	int64		credit_account;
-	Amount		amount;
-	Amount		captured;
-	Amount		released;
-	int			scale;
-	bool		has_deadline;	/* false: the hold of an operation */
-	TimestampTz expires_at;
-	HoldState	state;
-	bool		has_operation;
-	pg_uuid_t	operation_id;
-	TimestampTz created_at;
-	TimestampTz ended_at;
-	Jsonb	   *metadata;
-	bool		is_new;
-	Rel		   *rel;
-	TupleTableSlot *slot;		/* the locked row; NULL if new */
-} Hold;
 
 /* What hold_decide_place is asked. */
 typedef struct HoldRequest
@@ -82,30 +51,8 @@ extern Movement *hold_decide_capture(int64 ledger, const pg_uuid_t *hold,
 extern Movement *hold_decide_release(int64 ledger, const pg_uuid_t *hold,
 									 const pg_uuid_t *operation);
 
-/* Insert or update movement->hold's row; movement.c calls it. */
-extern void hold_write(Hold *hold);
-extern void hold_close(Hold *hold);
-
-/*
- * hold_due_sum: what remains of the open holds of an account whose deadline
- * is not after now, on its debit side or its credit side.
- * hold_open_sum: the same for all open holds that are not due.  A NULL
- * snapshot is the newest.
- */
-extern Amount hold_due_sum(int64 ledger, int64 account, bool debit_side,
-						   TimestampTz now, Snapshot snapshot);
-extern Amount hold_open_sum(int64 ledger, int64 account, bool debit_side,
-							TimestampTz now, Snapshot snapshot);
-
-extern Amount hold_remaining(const Hold *hold);
-extern bool hold_is_due(const Hold *hold, TimestampTz now);
-extern const char *hold_state_name(HoldState state);
-
 /* now + ttl; 22023 unless ttl is above zero and at most a hundred years. */
 extern TimestampTz hold_deadline(TimestampTz now, const Interval *ttl);
-
-/* The locked row; its accounts must be locked already. */
-extern Hold *hold_lock(int64 ledger, const pg_uuid_t *id);
 
 /* The sweep's step: expire movement->hold in memory (expire.c). */
 extern void hold_expire_locked(Movement *movement);

@@ -12,7 +12,7 @@
 #include "access/xact.h"
 
 #include "clock.h"
-#include "hold.h"
+#include "hold_row.h"
 #include "movement.h"
 
 Movement *
