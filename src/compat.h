@@ -93,6 +93,18 @@ typedef bool TU_UpdateIndexes;
 	object_aclcheck(ForeignServerRelationId, (server), (role), (mode))
 #endif
 
+#if PG_VERSION_NUM < 160000
+#define teller_namespace_aclcheck(schema, role, mode) \
+	pg_namespace_aclcheck((schema), (role), (mode))
+#define teller_proc_aclcheck(function, role, mode) \
+	pg_proc_aclcheck((function), (role), (mode))
+#else
+#define teller_namespace_aclcheck(schema, role, mode) \
+	object_aclcheck(NamespaceRelationId, (schema), (role), (mode))
+#define teller_proc_aclcheck(function, role, mode) \
+	object_aclcheck(ProcedureRelationId, (function), (role), (mode))
+#endif
+
 /* The place of this process in ProcGlobal->allProcs. */
 #if PG_VERSION_NUM < 170000
 #define teller_my_procno ((uint32) MyProc->pgprocno)
