@@ -21,8 +21,12 @@ CREATE FUNCTION pg_temp.ask(call text) RETURNS text LANGUAGE sql AS $$
 	SELECT regexp_replace(call, '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}', '<id>')
 		|| E'\n\t' || pg_temp.says('SELECT teller.' || call)
 $$;
+-- A table of the user's own.
+CREATE TABLE regress_limits_wallet (id int PRIMARY KEY, balance numeric(12,2) NOT NULL DEFAULT 100, seats smallint NOT NULL DEFAULT 10,
+	version int NOT NULL DEFAULT 0, note text, twice numeric GENERATED ALWAYS AS (balance * 2) STORED);
+INSERT INTO regress_limits_wallet VALUES (1), (2), (3);
 -- A hash of every row of the ledger in every table, with its place on disk, and
--- of all ledgers, assets and settings.
+-- of all ledgers, assets, requests, settings and that table.
 CREATE FUNCTION pg_temp.books() RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	relation name;
@@ -41,6 +45,8 @@ BEGIN
 	RETURN md5(concat(whole,
 		(SELECT md5(string_agg(concat(t.ctid, t.xmin, t), '|' ORDER BY t.ctid)) FROM teller.ledger AS t),
 		(SELECT md5(string_agg(concat(t.ctid, t.xmin, t), '|' ORDER BY t.ctid)) FROM teller.asset AS t),
+		(SELECT md5(string_agg(concat(t.ctid, t.xmin, t), '|' ORDER BY t.ctid)) FROM teller.request AS t),
+		(SELECT md5(string_agg(concat(t.ctid, t.xmin, t), '|' ORDER BY t.ctid)) FROM regress_limits_wallet AS t),
 		(SELECT string_agg(concat(name, setting, source), '|' ORDER BY name) FROM pg_settings
 			WHERE name LIKE 'teller.%')));
 END
@@ -54,6 +60,7 @@ SELECT teller.open_account(181, 1, 'USD', 'world', min_balance => NULL),
 	teller.open_account(181, 4, 'JPY', 'yuki', min_balance => NULL);
 SELECT status FROM teller.transfer(181, 1, 2, 100, key => 'fund');
 SELECT id AS h FROM teller.hold(181, 2, 3, 10, '1 day', key => 'hold') \gset
+SELECT state FROM teller.begin_request('limits', 'begun', '{"n": 1}', '1 hour');
 SELECT pg_temp.books() AS before \gset
 SELECT pg_backend_pid() AS pid \gset
 
@@ -74,7 +81,15 @@ INSERT INTO sample (function, required) VALUES
 	('release', format('{ledger,181,hold,''%s''}', :'h')::text[]),
 	('find', '{ledger,181,key,''fund''}'),
 	('expire_due', '{max_holds,1}'),
-	('verify', '{level,''full''}');
+	('verify', '{level,''full''}'),
+	('row_debit', '{rel,''regress_limits_wallet'',id,1,amount,1,col,''balance''}'),
+	('row_credit', '{rel,''regress_limits_wallet'',id,1,amount,1,col,''balance''}'),
+	('row_update', ARRAY['rel', '''regress_limits_wallet''', 'id', '1', 'expected_version', '0', 'changes', '''{"note": "x"}''',
+		'version_col', '''version''']),
+	('lock_rows', ARRAY['rel', '''regress_limits_wallet''', 'ids', 'ARRAY[1]', 'wait', '''block''', 'strength', '''update''', 'missing', '''error''']),
+	('begin_request', ARRAY['scope', '''limits''', 'key', '''k''', 'request', '''{}''']),
+	('finish_request', ARRAY['scope', '''limits''', 'key', '''begun''', 'response', '''{}''']),
+	('prune_requests', '{max_rows,1}');
 SELECT format('%s %s', function, name) || E'\n\t' || pg_temp.says(format('SELECT teller.%s(%s)', function,
 	(SELECT string_agg(format('%s => %s', required[i],
 		CASE WHEN required[i] = name THEN 'NULL' ELSE required[i + 1] END), ', ' ORDER BY i)
@@ -232,13 +247,61 @@ SELECT pg_temp.ask(call) FROM unnest(ARRAY[
 SELECT pg_temp.ask(format('transfer(181, 1, 2, 1, effective_at => %L)', at))
 FROM unnest(ARRAY['infinity', '-infinity']) AS at;
 
+-- Tables of the user's own: amounts and bounds.
+SELECT pg_temp.ask(replace(call, '$', quote_literal(amount)))
+FROM unnest(ARRAY['row_debit(''regress_limits_wallet'', 1, $)', 'row_credit(''regress_limits_wallet'', 1, $, ''seats'')'])
+		WITH ORDINALITY AS c (call, call_place),
+	unnest(ARRAY['0', '-0', '-1', 'NaN', 'Infinity', '1.005', '1e-16383', '1e39', '1e131071'])
+		WITH ORDINALITY AS a (amount, amount_place)
+ORDER BY call_place, amount_place;
+SELECT pg_temp.ask(call) FROM unnest(ARRAY[
+	'row_debit(''regress_limits_wallet'', 1, 100.01)', 'row_debit(''regress_limits_wallet'', 1, 1, floor => 99.01)',
+	'row_credit(''regress_limits_wallet'', 1, 0.01, ceiling => 100)', 'row_credit(''regress_limits_wallet'', 1, 32767, ''seats'')',
+	'row_debit(''regress_limits_wallet'', 1, 1, floor => ''NaN'')', 'row_credit(''regress_limits_wallet'', 1, 1, ceiling => ''Infinity'')',
+	'row_debit(''regress_limits_wallet'', 77, 1)', 'row_debit(''regress_limits_wallet'', 1::bigint, 1)', 'row_debit(''regress_limits_wallet'', ''x'', 1)',
+	'row_debit(''regress_limits_wallet'', 1, 1, ''missing'')', 'row_debit(''regress_limits_wallet'', 1, 1, ''note'')', 'row_debit(''regress_limits_wallet'', 1, 1, ''twice'')',
+	'row_debit(''regress_limits_wallet'', 1, 1, ''ctid'')', 'row_debit(''regress_limits_wallet'', 1, 1, '''')',
+	'row_debit(''pg_class'', 1, 1)', 'row_debit(''teller.account'', 1, 1)', 'row_debit(''teller.movement'', 1, 1)', 'row_debit(0, 1, 1)']) AS call;
+-- Versions and changes.
+SELECT pg_temp.ask(call) FROM unnest(ARRAY[
+	'row_update(''regress_limits_wallet'', 1, 1, ''{"note": "x"}'')', 'row_update(''regress_limits_wallet'', 1, -1, ''{"note": "x"}'')',
+	'row_update(''regress_limits_wallet'', 1, 9223372036854775807, ''{"note": "x"}'')', 'row_update(''regress_limits_wallet'', 77, 0, ''{"note": "x"}'')',
+	'row_update(''regress_limits_wallet'', 1, 0, ''{}'')', 'row_update(''regress_limits_wallet'', 1, 0, ''[]'')', 'row_update(''regress_limits_wallet'', 1, 0, ''null'')',
+	'row_update(''regress_limits_wallet'', 1, 0, ''{"id": 2}'')', 'row_update(''regress_limits_wallet'', 1, 0, ''{"version": 2}'')',
+	'row_update(''regress_limits_wallet'', 1, 0, ''{"missing": 2}'')', 'row_update(''regress_limits_wallet'', 1, 0, ''{"twice": 2}'')',
+	'row_update(''regress_limits_wallet'', 1, 0, ''{"balance": "much"}'')', 'row_update(''regress_limits_wallet'', 1, 0, ''{"balance": null}'')',
+	'row_update(''regress_limits_wallet'', 1, 0, ''{"note": "x"}'', ''note'')', 'row_update(''regress_limits_wallet'', 1, 0, ''{"note": "x"}'', ''missing'')']) AS call;
+-- Rows to lock.
+SELECT pg_temp.ask(call) FROM unnest(ARRAY[
+	'lock_rows(''regress_limits_wallet'', array_fill(1, ARRAY[10001]))', 'lock_rows(''regress_limits_wallet'', ARRAY[1, 77, 78])',
+	'lock_rows(''regress_limits_wallet'', ARRAY[1, NULL])', 'lock_rows(''regress_limits_wallet'', ARRAY[1::bigint])', 'lock_rows(''regress_limits_wallet'', ''{1,x}'')',
+	'lock_rows(''regress_limits_wallet'', ''1'')', 'lock_rows(''regress_limits_wallet'', ARRAY[[1], [2]])',
+	'lock_rows(''regress_limits_wallet'', ARRAY[1], ''soon'')', 'lock_rows(''regress_limits_wallet'', ARRAY[1], ''-1 s'')',
+	'lock_rows(''regress_limits_wallet'', ARRAY[1], strength => ''hard'')', 'lock_rows(''regress_limits_wallet'', ARRAY[1], missing => ''ignore'')']) AS call;
+BEGIN;
+SELECT teller.lock_rows('regress_limits_wallet', '{3,1,3}'), teller.lock_rows('regress_limits_wallet', '[5:6]={2,1}'::int[]);
+SELECT count(*) FROM teller.lock_rows('regress_limits_wallet', '{}'::int[]);
+ROLLBACK;
+-- Requests.
+SELECT pg_temp.ask(call) FROM unnest(ARRAY[
+	'begin_request(''limits'', ''begun'', ''{"n": 2}'', ''1 hour'')', 'begin_request(''limits'', '''', ''{}'')', 'begin_request('''', ''k'', ''{}'')',
+	'begin_request(''limits'', repeat(''k'', 256), ''{}'')', 'begin_request(''limits'', E''a\nb'', ''{}'')',
+	'begin_request(''limits'', ''k'', to_jsonb(repeat(''x'', 1100000)))', 'begin_request(''limits'', ''k'', ''{}'', ''0'')',
+	'begin_request(''limits'', ''k'', ''{}'', ''-1 s'')', 'begin_request(''limits'', ''k'', ''{}'', ''1000 years'')',
+	'begin_request(''limits'', ''k'', ''{}'', ''1 hour'', ''infinity'')',
+	'finish_request(''limits'', ''never begun'', ''{}'')', 'finish_request(''limits'', ''begun'', ''{}'')', 'finish_request(''limits'', ''begun'', ''{}'', -1)',
+	'prune_requests(0)', 'prune_requests(1000001)']) AS call;
+
 -- A read-only transaction, for everything that writes.
 BEGIN READ ONLY;
 SELECT pg_temp.ask(call) FROM unnest(ARRAY[
 	'create_ledger(182)', 'create_asset(''LIMITS'', 2)', 'open_account(181, 5, ''USD'')',
 	'grant_ledger(181, ''regress_teller_limits'', ''read'')', 'revoke_ledger(181, ''regress_teller_limits'')',
 	'lock_accounts(181, ARRAY[1])', 'transfer(181, 1, 2, 1)', 'hold(181, 1, 2, 1)',
-	format('capture(181, %L)', :'h'), format('release(181, %L)', :'h')]) AS call;
+	format('capture(181, %L)', :'h'), format('release(181, %L)', :'h'),
+	'row_debit(''regress_limits_wallet'', 1, 1)', 'row_credit(''regress_limits_wallet'', ''1'', 1)',
+	'row_update(''regress_limits_wallet'', 1, 0, ''{"note": "x"}'')', 'lock_rows(''regress_limits_wallet'', ARRAY[1])',
+	'begin_request(''limits'', ''k'', ''{}'')', 'finish_request(''limits'', ''begun'', ''{}'', 1)']) AS call;
 -- Reading goes on.
 SELECT pg_temp.ask(call) FROM unnest(ARRAY['balance(181, 2)', 'account_id(181, ''alice'')',
 	'find(181, ''fund'')', 'verify(181)']) AS call;
@@ -278,6 +341,8 @@ ALTER SYSTEM SET teller.dispatch = 'perhaps';
 
 -- All this has changed nothing, in this same session.
 SELECT pg_temp.books() = :'before', pg_backend_pid() = :pid;
+DROP TABLE regress_limits_wallet;
+DELETE FROM teller.request WHERE scope = 'limits';
 DROP ROLE regress_teller_limits;
 
 SELECT * FROM teller.verify();

@@ -51,6 +51,8 @@ SET ROLE regress_teller_outside;
 SELECT pg_temp.says('SELECT teller.balance(201, 1)');
 SELECT pg_temp.says('SELECT teller.transfer(201, 1, 2, 1)');
 SELECT pg_temp.says('SELECT teller.expire_due()');
+SELECT pg_temp.says('SELECT teller.begin_request(''s'', ''k'', ''{}'')');
+SELECT pg_temp.says('SELECT teller.prune_requests()');
 SELECT pg_temp.says('SELECT * FROM teller.movement');
 SELECT pg_temp.says('SELECT teller_remote.capabilities()');
 RESET ROLE;
@@ -104,7 +106,7 @@ SELECT count(*) FROM teller.account_balance WHERE 1 / (posted - 77) IS NOT NULL;
 RESET ROLE;
 DROP FUNCTION public.regress_teller_leak;
 -- Neither do the statistics.
-ANALYZE teller.account, teller.journal, teller.key, teller.hold;
+ANALYZE teller.account, teller.journal, teller.key, teller.hold, teller.request;
 SET ROLE regress_teller_app;
 SELECT count(*) FROM pg_stats WHERE schemaname = 'teller';
 RESET ROLE;
@@ -196,9 +198,13 @@ CREATE TEMP TABLE hold (LIKE teller.hold);
 CREATE TEMP TABLE key (LIKE teller.key);
 CREATE TEMP TABLE ledger_grant (ledger_id bigint, grantee regrole, level text);
 CREATE TEMP TABLE pg_namespace (oid oid, nspname name);
+CREATE TEMP TABLE request (LIKE teller.request);
+CREATE TEMP TABLE request_horizon (LIKE teller.request_horizon);
+INSERT INTO request_horizon VALUES ('evil', 'now');
 INSERT INTO ledger_grant VALUES (202, 'regress_teller_app', 'operate');
 INSERT INTO ledger VALUES (209, 'planted');
-GRANT ALL ON ledger, asset, account, journal, hold, key, ledger_grant, pg_namespace TO PUBLIC;
+GRANT ALL ON ledger, asset, account, journal, hold, key, ledger_grant, pg_namespace, request,
+	request_horizon TO PUBLIC;
 SET search_path = pg_temp, regress_teller_evil, teller, pg_catalog, public;
 SELECT teller.create_ledger(203, 'evil');
 SELECT teller.create_asset('SECURITY', 3);
@@ -221,6 +227,10 @@ SELECT status FROM teller.hold(203, 2, 1, 5, '1 us');
 SELECT posted, available FROM teller.balance(203, 2);
 SELECT status FROM teller.find(203, 'k');
 DO 'BEGIN WHILE EXISTS (SELECT FROM teller.open_hold WHERE ledger_id OPERATOR(pg_catalog.=) 203) LOOP PERFORM teller.expire_due(); END LOOP; END';
+SELECT fresh FROM teller.begin_request('evil', 'k', '{"a": 1}', '1 day', '2020-01-01 00:00Z');
+SELECT state FROM teller.begin_request('evil', 'k', '{"a": 1.0}', '1 day', '2020-01-01 00:00Z');
+SELECT teller.finish_request('evil', 'k', '{}', 1);
+SELECT teller.prune_requests();
 SELECT pg_catalog.count(*) FROM teller.movement WHERE ledger_id OPERATOR(pg_catalog.=) 203;
 SELECT pg_catalog.count(*) FROM teller.posting WHERE ledger_id OPERATOR(pg_catalog.=) 203;
 SELECT pg_catalog.count(*) FROM teller.account_balance WHERE ledger_id OPERATOR(pg_catalog.=) 203;
@@ -239,6 +249,8 @@ SET ROLE regress_teller_app;
 SELECT status FROM teller.transfer(203, 1, 2, 10, key => 'k2');
 SELECT posted FROM teller.balance(203, 2);
 SELECT * FROM teller.verify(203);
+SELECT teller.begin_request('evil', 'k', '{"a": 1}', request_time => '2020-01-01 00:00Z');
+SELECT fresh FROM teller.begin_request('evil', 'k2', '{"a": 1}', '1 day', '2020-01-01 00:00Z');
 SELECT teller.balance(202, 2);
 SELECT teller.transfer(202, 1, 2, 1);
 SELECT teller.verify(202);
@@ -250,12 +262,13 @@ RESET search_path;
 SELECT (SELECT count(*) FROM pg_temp.ledger), (SELECT count(*) FROM pg_temp.asset),
 	(SELECT count(*) FROM pg_temp.account), (SELECT count(*) FROM pg_temp.journal),
 	(SELECT count(*) FROM pg_temp.hold), (SELECT count(*) FROM pg_temp.key),
-	(SELECT count(*) FROM pg_temp.ledger_grant);
+	(SELECT count(*) FROM pg_temp.ledger_grant), (SELECT count(*) FROM pg_temp.request),
+	(SELECT count(*) FROM pg_temp.request_horizon);
 SELECT revoked.* FROM (SELECT DISTINCT ledger_id FROM teller.ledger_grant
 	WHERE ledger_id BETWEEN 201 AND 203) AS g,
 	LATERAL (SELECT teller.revoke_ledger(g.ledger_id, 'regress_teller_app')::text) AS revoked;
 DROP TABLE pg_temp.ledger, pg_temp.asset, pg_temp.account, pg_temp.journal, pg_temp.hold, pg_temp.key,
-	pg_temp.ledger_grant, pg_temp.pg_namespace;
+	pg_temp.ledger_grant, pg_temp.pg_namespace, pg_temp.request, pg_temp.request_horizon;
 SET client_min_messages = warning;
 DROP SCHEMA regress_teller_evil CASCADE;
 RESET client_min_messages;
@@ -343,6 +356,7 @@ SELECT count(DISTINCT owner) FROM (
 	UNION SELECT proowner FROM pg_proc WHERE pronamespace = 'teller'::regnamespace
 	UNION SELECT extowner FROM pg_extension WHERE extname = 'pg_teller') AS owners;
 
+DELETE FROM teller.request WHERE scope = 'evil';
 REVOKE USAGE ON SCHEMA teller FROM regress_teller_app;
 SELECT * FROM teller.verify();
 

@@ -98,6 +98,8 @@ static const struct
 	[REL_MEMO] = {"memo", 11},
 	[REL_REMOTE_GRANT] = {"remote_grant", 3},
 	[REL_REMOTE_MANDATE] = {"remote_mandate", 3},
+	[REL_REQUEST] = {"request", 10},
+	[REL_REQUEST_HORIZON] = {"request_horizon", 2},
 };
 
 static RelPlan *rel_plans[REL_COUNT];
@@ -124,11 +126,9 @@ rel_invalidate(Datum arg, Oid relid)
 static Oid
 rel_find(RelId id)
 {
-	Oid			nsp = get_namespace_oid("teller", true);
-	Oid			oid = InvalidOid;
+	Oid			oid = get_relname_relid(rel_tables[id].name,
+										get_namespace_oid("teller", true));
 
-	if (OidIsValid(nsp))
-		oid = get_relname_relid(rel_tables[id].name, nsp);
 	if (!OidIsValid(oid))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

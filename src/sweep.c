@@ -1,12 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * sweep.c
- *	  The worker's sweep: expire the holds that are due.
+ *	  The worker's sweep: expire the holds that are due, and forget requests
+ *	  that are old enough.
  *
- * A batch is one transaction.  If it fails, its holds are expired one by one,
- * so that one that cannot be does not stop the others.  The account of such a
- * hold is left alone for a while: most often another transaction has it
- * locked, and that is no hurry, because a hold that is due binds nobody.
+ * A batch of holds is one transaction.  If it fails, its holds are expired
+ * one by one, so that one that cannot be does not stop the others.  The
+ * account of such a hold is left alone for a while: most often another
+ * transaction has it locked, and that is no hurry, because a hold that is due
+ * binds nobody.
+ *
+ * Requests are pruned in transactions of their own.  An error there is noted
+ * and tried again a minute later; the holds do not wait for it.
  *
  * Portions Copyright (c) 2026, the pg_teller authors
  *
@@ -20,6 +25,7 @@
 #include "compat.h"
 #include "expire.h"
 #include "guc.h"
+#include "request.h"
 #include "sweep.h"
 #include "waitpoint.h"
 #include "worker.h"
@@ -40,6 +46,10 @@
 
 /* And look past them. */
 #define LONGEST_LIST		100000
+
+/* Requests that are pruned in one transaction, and how often. */
+#define PRUNE_BATCH			1000
+#define PRUNE_PAUSE_MS		60000
 
 /* An account left alone. */
 typedef struct Paused
@@ -186,8 +196,8 @@ list_due(int limit, int *count, int *usable, TimestampTz *next)
 	return copy;
 }
 
-TimestampTz
-sweep_run(void)
+static TimestampTz
+sweep_holds(void)
 {
 	static int	limit = 0;
 	int			count;
@@ -196,7 +206,6 @@ sweep_run(void)
 	TimestampTz next;
 	DueHold    *due;
 
-	WAIT_POINT("worker_sweep");
 	limit = Max(limit, teller_expire_batch);
 	due = list_due(limit, &count, &usable, &next);
 	if (count == 0)
@@ -217,4 +226,67 @@ sweep_run(void)
 	if (swept < 0)
 		expire_apart(due, usable);
 	return in_ms(LOOK_AGAIN_MS);
+}
+
+/* ---- requests --------------------------------------------------------- */
+
+/* One batch; how many, or -1 if that failed. */
+static int
+prune_batch(void)
+{
+	volatile int pruned = 0;
+
+	PG_TRY();
+	{
+		if (worker_transaction_begin())
+		{
+			(void) set_config_option("lock_timeout", LOCK_TIMEOUT,
+									 PGC_USERSET, PGC_S_SESSION,
+									 GUC_ACTION_LOCAL, true, 0, false);
+			pruned = request_prune(PRUNE_BATCH);
+			worker_transaction_end();
+		}
+	}
+	PG_CATCH();
+	{
+		worker_report_error();
+		pruned = -1;
+	}
+	PG_END_TRY();
+	return pruned;
+}
+
+/* Once a minute, and at once when the setting has changed. */
+static TimestampTz
+sweep_requests(void)
+{
+	static int	retention_s = 0;
+	static TimestampTz next = DT_NOBEGIN;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (teller_key_retention_s == 0)
+	{
+		retention_s = 0;
+		return DT_NOEND;
+	}
+
+	/* A pause that seems longer than it can be: the clock was set back. */
+	if (retention_s == teller_key_retention_s && next > now &&
+		!TimestampDifferenceExceeds(now, next, PRUNE_PAUSE_MS + 1))
+		return next;
+	retention_s = teller_key_retention_s;
+	next = in_ms(PRUNE_PAUSE_MS);
+	if (prune_batch() == PRUNE_BATCH)
+		next = DT_NOBEGIN;		/* there may be more */
+	return next;
+}
+
+TimestampTz
+sweep_run(void)
+{
+	TimestampTz next;
+
+	WAIT_POINT("worker_sweep");
+	next = sweep_requests();
+	return Min(next, sweep_holds());
 }

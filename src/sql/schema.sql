@@ -305,6 +305,40 @@ CREATE TABLE teller.remote_mandate (
 );
 COMMENT ON TABLE teller.remote_mandate IS 'the accounts that a calling role may debit by deposits';
 
+-- Requests --------------------------------------------------------------
+
+-- Requests of the application belong to no ledger: the scope takes its place.
+CREATE TABLE teller.request (
+	scope			text COLLATE "C" NOT NULL
+		CHECK (octet_length(scope) BETWEEN 1 AND 255),
+	key				text COLLATE "C" NOT NULL
+		CHECK (octet_length(key) BETWEEN 1 AND 255),
+	role			regrole NOT NULL,
+	request			jsonb NOT NULL,
+	response		jsonb,
+	token			bigint NOT NULL CHECK (token >= 1),
+	lease_until		timestamptz CHECK (isfinite(lease_until)),
+	request_time	timestamptz CHECK (isfinite(request_time)),
+	created_at		timestamptz NOT NULL,
+	finished_at		timestamptz,
+	PRIMARY KEY (scope, key),
+	CHECK ((finished_at IS NULL) = (response IS NULL))
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
+CREATE INDEX request_made ON teller.request (request_time)
+	WHERE request_time IS NOT NULL;
+COMMENT ON TABLE teller.request IS 'requests of the application, each answered once; rows without request_time are kept for ever';
+COMMENT ON COLUMN teller.request.role IS 'who began it, and whose members may repeat and finish it';
+COMMENT ON COLUMN teller.request.token IS 'its present holder: one more each time it is begun again after a lease ran out';
+COMMENT ON COLUMN teller.request.lease_until IS 'others may begin it again after this; NULL if it was begun and finished in one transaction';
+COMMENT ON COLUMN teller.request.request_time IS 'when it was made, as its maker says; the row is pruned only where this is given';
+
+CREATE TABLE teller.request_horizon (
+	scope			text COLLATE "C" PRIMARY KEY
+		CHECK (octet_length(scope) BETWEEN 1 AND 255),
+	pruned_until	timestamptz NOT NULL CHECK (isfinite(pruned_until))
+);
+COMMENT ON TABLE teller.request_horizon IS 'the latest request_time of a request that was pruned; none of that time or before is begun again';
+
 -- Dumps carry the money.
 SELECT pg_catalog.pg_extension_config_dump('teller.ledger', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.asset', '');
@@ -321,3 +355,5 @@ SELECT pg_catalog.pg_extension_config_dump('teller.finding_data', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.memo', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.remote_grant', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.remote_mandate', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.request', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.request_horizon', '');
