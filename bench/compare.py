@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 """Runs the contenders in rounds, in random order, and prints medians and ratios.
 
+What is measured is in contenders.py.  Names of groups and numbers of target
+rows choose among them; the last lines are the targets that were measured.
+
 Server CPU is the user and system time of the postmaster and of all its
 children, those that ended included, so it counts background processes too.
 """
@@ -19,28 +22,13 @@ import time
 import psycopg
 
 import app_worker
+import contenders
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 NEVER = threading.Event()
 
-MOVEMENTS = [
-    ("transfer", "teller.transfer"),
-    ("transfer_key", "teller.transfer with a key"),
-    ("cte", "hand-written SQL, one statement"),
-    ("plpgsql", "hand-written PL/pgSQL function"),
-    ("insert", "bare INSERT of one journal row"),
-]
-SETTLING = [
-    ("worker", "pg_teller worker"),
-    ("app", "application worker in Python, 16 threads"),
-    ("direct", "teller_remote.execute, 16 clients"),
-]
-TARGETS = [
-    ("transfer", "cte"),
-    ("transfer", "plpgsql"),
-    ("transfer", "insert"),
-    ("transfer_key", "transfer"),
-]
+HERE = os.path.dirname(os.path.abspath(__file__))
+COLUMNS = "%-42s %22s %7s  %22s %7s"
 
 
 def times_of(pid):
@@ -50,9 +38,8 @@ def times_of(pid):
     return int(fields[1]), [int(field) for field in fields[11:15]]
 
 
-def server_cpu_s(postmaster):
-    """What the server has used so far: its own time and its children's."""
-    ticks = sum(times_of(postmaster)[1])
+def children_ticks(postmaster):
+    ticks = 0
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) != postmaster:
             try:
@@ -61,7 +48,20 @@ def server_cpu_s(postmaster):
                 continue
             if parent == postmaster:
                 ticks += sum(times)
-    return ticks * TICK_S
+    return ticks
+
+
+def server_cpu_s(postmaster):
+    """What the server has used so far: its own time and its children's.
+
+    The time of a child that ends moves to the postmaster.  If one did so
+    between the two readings it would be missed or counted twice, so both are
+    read again: after a run of pgbench its backends are just ending."""
+    while True:
+        own = times_of(postmaster)[1]
+        ticks = sum(own) + children_ticks(postmaster)
+        if times_of(postmaster)[1][2:] == own[2:]:
+            return ticks * TICK_S
 
 
 def settled_so_far(connection):
@@ -71,9 +71,11 @@ def settled_so_far(connection):
 
 
 class Bench:
-    def __init__(self, options):
+    def __init__(self, options, groups):
         self.options = options
+        self.groups = groups
         self.results = {}
+        self.calls_made = {}
         self.load_before = os.getloadavg()[0]
         with open(os.path.join(options.data, "postmaster.pid")) as file:
             self.postmaster = int(file.readline())
@@ -87,14 +89,15 @@ class Bench:
         """tps and transactions as pgbench counts them."""
         environment = dict(os.environ)
         environment["PGOPTIONS"] = "-c synchronous_commit=%s" % commit
-        here = os.path.dirname(os.path.abspath(__file__))
         done = subprocess.run(
             [
                 os.path.join(self.options.bin, "pgbench"), "-n", "-M", "prepared",
                 "-h", self.options.socket, "-p", str(self.options.port),
                 "-U", user, "-c", str(clients), "-j", "2",
                 "-D", "accounts=%d" % self.options.accounts,
-                "-f", os.path.join(here, "scripts", script + ".sql"),
+                "-D", "clients=%d" % clients,
+                *("-D%s=%s" % pair for pair in contenders.VARIABLES.items()),
+                "-f", os.path.join(HERE, "scripts", script + ".sql"),
                 *arguments, database,
             ],
             env=environment, capture_output=True, text=True,
@@ -108,13 +111,29 @@ class Bench:
     def note(self, contender, commit, rate, cpu_ms):
         self.results.setdefault((contender, commit), []).append((rate, cpu_ms))
 
-    def movement(self, contender, commit):
+    def set_up(self):
+        """Each file once: groups may share one."""
+        for file in dict.fromkeys(group.setup for group in self.groups.values()):
+            print("making %d rows: %s" % (self.options.accounts, file),
+                  file=sys.stderr, flush=True)
+            subprocess.run(
+                [
+                    os.path.join(self.options.bin, "psql"), "-X", "-q",
+                    "-v", "ON_ERROR_STOP=1",
+                    "-v", "accounts=%d" % self.options.accounts,
+                    "-f", os.path.join(HERE, file), self.dsn("shop"),
+                ],
+                check=True, stdout=subprocess.DEVNULL,
+            )
+
+    def call(self, contender, commit):
         before = server_cpu_s(self.postmaster)
         tps, number = self.pgbench(
             contender, "shop", ["-T", str(self.options.seconds)],
             self.options.clients, commit)
         cpu = server_cpu_s(self.postmaster) - before
         self.note(contender, commit, tps, cpu * 1000 / max(number, 1))
+        self.calls_made[contender] = self.calls_made.get(contender, 0) + number
 
     def settle(self, contender):
         number = self.options.settle
@@ -153,18 +172,19 @@ class Bench:
                 NEVER.wait(0.01)
 
     def run(self):
-        jobs = [("movement", name, commit)
-                for name, _ in MOVEMENTS for commit in ("on", "off")]
-        if self.options.settle:
-            jobs += [("settle", name, None) for name, _ in SETTLING]
+        jobs = []
+        for group in self.groups.values():
+            for contender in group.contenders:
+                if group.settles:
+                    jobs.append((self.settle, (contender.name,)))
+                else:
+                    jobs += [(self.call, (contender.name, commit))
+                             for commit in ("on", "off")]
         chance = random.Random(self.options.seed)
         for number in range(self.options.rounds):
             chance.shuffle(jobs)
-            for kind, name, commit in jobs:
-                if kind == "movement":
-                    self.movement(name, commit)
-                else:
-                    self.settle(name)
+            for what, arguments in jobs:
+                what(*arguments)
             print("round %d of %d" % (number + 1, self.options.rounds),
                   file=sys.stderr, flush=True)
 
@@ -195,55 +215,119 @@ class Bench:
                 version, os.cpu_count(), platform.machine(),
                 psycopg.__version__, psycopg.pq.__impl__),
             "%d rounds of %d s, %d clients, pgbench -M prepared, fsync on, "
-            "%d accounts" % (options.rounds, options.seconds, options.clients,
-                             options.accounts),
+            "%d accounts or rows" % (options.rounds, options.seconds,
+                                     options.clients, options.accounts),
             "medians (lowest to highest); CPU is the server's, in ms for each "
             "transaction",
             "load of the machine before: %.1f" % self.load_before,
-            "",
-            "%-34s %22s %7s  %22s %7s" % (
-                "", "commit on", "CPU", "commit off", "CPU"),
         ]
-        for name, title in MOVEMENTS:
-            lines.append("%-34s %22s %7.3f  %22s %7.3f" % (
+        for group in self.groups.values():
+            if group.settles:
+                lines += self.table_of_settling(group)
+            else:
+                lines += self.table_of_calls(group)
+        return lines
+
+    def table_of_calls(self, group):
+        lines = ["", COLUMNS % ("", "tps, commit on", "CPU",
+                                "tps, commit off", "CPU")]
+        for name, title in group.contenders:
+            lines.append("%-42s %22s %7.3f  %22s %7.3f" % (
                 title,
                 self.spread(name, "on"), self.median(name, "on", 1),
                 self.spread(name, "off"), self.median(name, "off", 1)))
-        lines += ["", "%-34s %22s %7s  %22s %7s" % (
-            "ratios", "tps", "CPU", "tps", "CPU")]
-        for one, other in TARGETS:
-            lines.append("%-34s %22.2f %7.2f  %22.2f %7.2f" % (
+        lines += ["", COLUMNS % ("ratios", "tps", "CPU", "tps", "CPU")]
+        for figure in self.figures(group):
+            one, other = figure.one, figure.other
+            lines.append("%-42s %22.2f %7.2f  %22.2f %7.2f" % (
                 "%s / %s" % (one, other),
                 self.ratio(one, other, "on", 0), self.ratio(one, other, "on", 1),
                 self.ratio(one, other, "off", 0), self.ratio(one, other, "off", 1)))
-        if options.settle:
-            lines += ["", "%-42s %22s %7s" % (
-                "withdrawals, %d a round" % options.settle, "per second", "CPU")]
-            for name, title in SETTLING:
-                lines.append("%-42s %22s %7.3f" % (
-                    title, self.spread(name, "on"), self.median(name, "on", 1)))
-            for other in ("app", "direct"):
-                lines.append("%-42s %22.2f %7.2f" % (
-                    "worker / %s" % other, self.ratio("worker", other, "on", 0),
-                    self.ratio("worker", other, "on", 1)))
         return lines
 
+    def table_of_settling(self, group):
+        lines = ["", "%-42s %22s %7s" % (
+            "withdrawals, %d a round" % self.options.settle, "per second", "CPU")]
+        for name, title in group.contenders:
+            lines.append("%-42s %22s %7.3f" % (
+                title, self.spread(name, "on"), self.median(name, "on", 1)))
+        for figure in self.figures(group):
+            one, other = figure.one, figure.other
+            lines.append("%-42s %22.2f %7.2f" % (
+                "%s / %s" % (one, other), self.ratio(one, other, "on", 0),
+                self.ratio(one, other, "on", 1)))
+        return lines
+
+    def figures(self, group):
+        """Those of which both contenders were measured."""
+        names = [contender.name for contender in group.contenders]
+        return [figure for figure in contenders.FIGURES
+                if figure.one in names and figure.other in names]
+
+    def rows(self):
+        """A line for each target measured.  Where it has several figures, the
+        one that is furthest below its target, or the least above, decides."""
+        decides = {}
+        for group in self.groups.values():
+            for figure in self.figures(group):
+                for commit, target in (("on", figure.on), ("off", figure.off)):
+                    if target is None:
+                        continue
+                    ratio = self.ratio(figure.one, figure.other, commit, 0)
+                    decides.setdefault(figure.row, []).append(
+                        (ratio / target, ratio, target))
+        return ["row %d: ratio %.3f target %.2f" % (row, *min(decides[row])[1:])
+                for row in sorted(decides)]
+
+    # -----------------------------------------------------------------------
+
+    def made(self, *names):
+        return sum(self.calls_made.get(name, 0) for name in names)
+
     def sound(self):
-        """Whether the books are right after all this."""
+        """Whether the books and the tables are right after all this."""
         problems = []
         with psycopg.connect(self.dsn("shop")) as shop:
             problems += shop.execute("SELECT * FROM teller.verify()").fetchall()
-            h = shop.execute(
-                "SELECT sum(posted) FROM h.account").fetchone()[0]
-            if h != 0:
-                problems.append("the hand-written book sums to %s" % h)
+            if "any_table" in self.groups:
+                problems += self.miscounted(shop)
+            if self.groups.keys() & {"movements", "withdrawals"}:
+                h = shop.execute(
+                    "SELECT sum(posted) FROM h.account").fetchone()[0]
+                if h != 0:
+                    problems.append("the hand-written book sums to %s" % h)
         with psycopg.connect(self.dsn("bank")) as bank:
             problems += bank.execute("SELECT * FROM teller.verify()").fetchall()
         return problems
 
+    def miscounted(self, shop):
+        """The tables against the calls that pgbench counted: each has changed
+        one row by one."""
+        wallet = shop.execute(
+            "SELECT sum(balance - 1000000), sum(version) FROM wallet").fetchone()
+        units = shop.execute(
+            "SELECT sum(units - 1000000) FROM stock").fetchone()
+        answered = [
+            shop.execute("SELECT count(response) FROM %s WHERE key NOT LIKE"
+                         " 'old %%'" % table).fetchone()[0]
+            for table in ("teller.request", "request")]
+        for what, found, expected in (
+            ("balances", wallet[0],
+             self.made("row_credit", "update_credit")
+             - self.made("row_debit", "update_debit")),
+            ("versions", wallet[1], self.made("row_update", "update_version")),
+            ("units", units[0],
+             -self.made("row_debit_text", "update_debit_text")),
+            ("answered requests", answered[0], self.made("request")),
+            ("answered by hand", answered[1], self.made("insert_request")),
+        ):
+            if found != expected:
+                yield "%s: %s, and the calls made %s" % (what, found, expected)
+
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("what", nargs="*")
     parser.add_argument("--socket", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--bin", required=True)
@@ -255,7 +339,11 @@ def main():
     parser.add_argument("--settle", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    bench = Bench(options)
+    groups = contenders.choose(options.what)
+    if not options.settle:
+        groups.pop("withdrawals", None)
+    bench = Bench(options, groups)
+    bench.set_up()
     bench.run()
     for line in bench.table():
         print(line)
@@ -263,8 +351,10 @@ def main():
     print()
     for problem in problems[:10]:
         print(problem)
-    print("%s - after the bench every book verifies"
-          % ("not ok" if problems else "ok"))
+    print("%s - after the bench the books verify and the tables hold what the "
+          "calls left" % ("not ok" if problems else "ok"))
+    for line in bench.rows():
+        print(line)
     sys.exit(1 if problems else 0)
 
 

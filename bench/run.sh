@@ -1,39 +1,46 @@
 #!/usr/bin/env bash
 # How fast pg_teller is beside what one writes by hand, on a private cluster
-# with fsync on.  Prints a table and writes it to bench/results/NAME.txt.
+# with fsync on.  Prints a table and writes it to bench/results/NAME.txt; the
+# last lines are `row N: ratio R target T`, one for each target measured.
 #
-#   bench/run.sh [--name NAME] [--rounds N] [--seconds S] [--clients N]
-#                [--accounts N] [--settle N] [--seed N]
+#   bench/run.sh [WHAT...] [--name NAME] [--rounds N] [--seconds S]
+#                [--clients N] [--accounts N] [--settle N] [--seed N]
+#   bench/run.sh 14 15           these rows of the targets in bench/README.md
+#   bench/run.sh any_table       a group: movements, any_table, withdrawals
+#   bench/run.sh row_update      a contender, and what it is compared with
 #   bench/run.sh --smoke         every contender once, no result file
 #
-# --settle 0 leaves the withdrawals out.
+# --accounts is also the number of rows of the other tables; --settle 0 leaves
+# the withdrawals out.
 
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
-NAME=$(date +%Y-%m-%d)
-ACCOUNTS=100000
+NAME=
 SMOKE=
-ARGUMENTS=()
+WHAT=()
+OPTIONS=()
 while [ $# -gt 0 ]; do
 	case $1 in
 		--smoke)
 			SMOKE=yes
-			ACCOUNTS=1000
-			ARGUMENTS+=(--rounds 1 --seconds 1 --settle 160)
+			OPTIONS+=(--accounts 1000 --rounds 1 --seconds 1 --settle 160)
 			shift
 			;;
-		--name) NAME=$2; shift 2 ;;
-		--accounts) ACCOUNTS=$2; shift 2 ;;
-		--rounds | --seconds | --clients | --settle | --seed)
-			ARGUMENTS+=("$1" "$2")
+		--name | --rounds | --seconds | --clients | --accounts | --settle | --seed)
+			[ $# -gt 1 ] || die "$1 needs a value"
+			if [ "$1" = --name ]; then NAME=$2; else OPTIONS+=("$1" "$2"); fi
 			shift 2
 			;;
-		*) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 2 ;;
+		-*) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 2 ;;
+		*) WHAT+=("$1"); shift ;;
 	esac
 done
+# A part does not replace the figures of the whole.
+[ -n "$NAME" ] || NAME=$(IFS=-; printf '%s' "$(date +%Y-%m-%d)${WHAT[*]:+-${WHAT[*]}}")
 
 need_postgres
 need python3 python3-psycopg
+python3 -B "$ROOT/bench/contenders.py" ${WHAT[@]+"${WHAT[@]}"} || exit 2
 begin
 say "building pg_teller" >&2
 build bench || die "the build failed"
@@ -44,17 +51,13 @@ new_cluster bench both "shared_preload_libraries = 'pg_teller'" \
 	"teller.max_in_flight_per_server = 64"
 make_bank bench both || die "cannot make the bank"
 make_shop bench both "$WORK/both.s" || die "cannot make the shop"
-say "making $ACCOUNTS accounts, twice" >&2
-psql_in bench both shop -v "accounts=$ACCOUNTS" -f "$WORK/source/bench/books.sql" \
-	>/dev/null || die "cannot make the books"
 as_user python3 "$WORK/source/bench/compare.py" --socket "$WORK/both.s" \
 	--port $PORT --bin "$(bin bench)" --data "$WORK/both.d" \
-	--accounts "$ACCOUNTS" ${ARGUMENTS[@]+"${ARGUMENTS[@]}"} |
+	${OPTIONS[@]+"${OPTIONS[@]}"} ${WHAT[@]+"${WHAT[@]}"} |
 	tee "$WORK/result.txt"
 status=$?
 if [ -z "$SMOKE" ] && [ $status = 0 ]; then
 	mkdir -p "$ROOT/bench/results"
 	cp "$WORK/result.txt" "$ROOT/bench/results/$NAME.txt"
-	say "written to bench/results/$NAME.txt" >&2
 fi
 exit $status
