@@ -6,12 +6,20 @@ A block after `<!-- test: NAME -->` goes to the psql session of database NAME
 that `psql -X -q` must print; without one there must be no error.  Sessions
 stay open to the end of the page, so they can wait for each other.
 
-usage: run_page.py PAGE    (connects as PG* in the environment says)
+A block after `<!-- race: CLAIM -->` shows two sessions side by side, see
+race.py.  It runs in two sessions of its own.
+
+usage: run_page.py [--database NAME] PAGE
+    connects as PG* in the environment says.  With --database every session
+    is one of that database, and NAME of a block only tells them apart.
 """
+import argparse
 import difflib
 import re
 import subprocess
 import sys
+
+import race
 
 MARK = "=end of the block="
 
@@ -51,7 +59,7 @@ def blocks(page):
         lines = file.read().split("\n")
     at = 0
     while at < len(lines):
-        mark = re.match(r"<!-- test: (\w+) -->", lines[at])
+        mark = re.match(r"<!-- (test|race): (.+) -->", lines[at])
         at += 1
         if not mark:
             continue
@@ -60,7 +68,7 @@ def blocks(page):
         expected = None
         if at < len(lines) and lines[at] == "```":
             expected, at = fenced(lines, at)
-        yield number, mark.group(1), code, expected
+        yield number, mark.group(1), mark.group(2), code, expected
 
 
 def differences(status, output, expected):
@@ -71,24 +79,32 @@ def differences(status, output, expected):
         "the page", "this run", lineterm=""))
 
 
-def main(page):
+def main(page, database):
     sessions = {}
     failed = seen = 0
-    for number, name, code, expected in blocks(page):
-        if name == "shell":
-            status, output = shell(code)
+    for number, kind, name, code, expected in blocks(page):
+        claim = f"{page}, line {number}, {name}"
+        if kind == "race":
+            claim = name
+            wrong = race.play(database or "postgres", code).split("\n")
+            wrong = [line for line in wrong if line]
+        elif name == "shell":
+            wrong = differences(*shell(code), expected)
         else:
             if name not in sessions:
-                sessions[name] = Session(name)
-            status, output = sessions[name].run(code)
-        wrong = differences(status, output, expected)
+                sessions[name] = Session(database or name)
+            wrong = differences(*sessions[name].run(code), expected)
         seen += 1
         failed += bool(wrong)
-        print(f"{'not ok' if wrong else 'ok'} - line {number}, {name}")
+        print(f"{'not ok' if wrong else 'ok'} - {claim}")
         for line in wrong:
             print(f"# {line}")
     return failed or not seen
 
 
 if __name__ == "__main__":
-    sys.exit(1 if main(sys.argv[1]) else 0)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--database")
+    parser.add_argument("page")
+    arguments = parser.parse_args()
+    sys.exit(1 if main(arguments.page, arguments.database) else 0)

@@ -15,4 +15,4 @@ clear_up()
 
 trap clear_up EXIT
 clear_up
-/usr/bin/python3 test/examples/run_page.py docs/testing.md
+/usr/bin/python3 -B test/examples/run_page.py docs/testing.md
