@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The long runs: every test, both chaos runs at full length, and the bench.
+# The long runs: every test, a long run over tables with another seed each day,
+# both chaos runs at full length, and the bench.
 #
 #   scripts/nightly.sh
 #
@@ -22,6 +23,8 @@ long()
 }
 
 long tests "$ROOT/scripts/test.sh"
+long rows env TELLER_ROWS="--calls 200000 --seed $(date +%F)" \
+	"$ROOT/scripts/test.sh" rows
 long last_hundred "$ROOT/test/chaos/last_hundred.sh" --rounds 1000
 long withdrawals "$ROOT/test/chaos/withdrawals.sh" --withdrawals 10000
 long bench "$ROOT/bench/run.sh"

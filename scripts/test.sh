@@ -3,8 +3,11 @@
 #
 #   scripts/test.sh                 all parts
 #   scripts/test.sh NAME...         only these: unit regress isolation examples
-#                                   tap model plants chaos compile bench-smoke
+#                                   tap model rows plants chaos compile
+#                                   bench-smoke
 #   TELLER_KEEP=1 scripts/test.sh   leave the temporary directory in place
+#   TELLER_ROWS="--calls N --seed S" scripts/test.sh rows
+#                                   a longer run, or another one
 #
 # The last line says `N passed, N failed` (and `N skipped`); the status is not
 # zero when something failed.  Nothing outside /tmp is written but the packages
@@ -12,7 +15,7 @@
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-ALL_PARTS="unit regress isolation examples tap model plants chaos compile bench-smoke"
+ALL_PARTS="unit regress isolation examples tap model rows plants chaos compile bench-smoke"
 PASSED=0
 FAILED=0
 SKIPPED=0
@@ -299,7 +302,7 @@ part_plants()
 {
 	local log=$WORK/plants.log
 	need python3 python3-psycopg
-	attend timeout --kill-after=60 900 "$ROOT/test/model/plants.sh" \
+	attend timeout --kill-after=60 1800 "$ROOT/test/plants.sh" \
 		>"$log" 2>&1 </dev/null
 	count_claims "plants" $? "$log"
 }
@@ -316,6 +319,31 @@ part_model()
 	run 600 "$log" env PGHOST="$WORK/pre.s" PGPORT="$PORT" PGUSER=postgres \
 		PGDATABASE=model bash "$WORK/plain.src/test/model/run.sh"
 	count_claims "model" $? "$log"
+}
+
+# rows_run NAME LIMIT [ARGUMENT...]: a program of test/rows, in a database of
+# its own and without preload, which layer 1 does not need.
+rows_run()
+{
+	local name=$1 limit=$2 log=$WORK/rows.$1.log
+	shift 2
+	psql_in plain bare postgres -c "CREATE DATABASE rows_$name" >/dev/null
+	psql_in plain bare "rows_$name" -c 'CREATE EXTENSION pg_teller' >/dev/null
+	run "$limit" "$log" env PGHOST="$WORK/bare.s" PGPORT="$PORT" PGUSER=postgres \
+		PGDATABASE="rows_$name" bash "$WORK/plain.src/test/rows/$name.sh" "$@"
+	count_claims "rows $name" $? "$log"
+	grep -aE '^figure ' "$log" | sed 's/^/  /'
+}
+
+# Random changes of a user's own tables, against a model; and many locks.
+part_rows()
+{
+	built_plain || return 0
+	check_clusters
+	need python3 python3-psycopg
+	# shellcheck disable=SC2086
+	rows_run run 3600 ${TELLER_ROWS:-}
+	rows_run lock_storm 900
 }
 
 # chaos_run NAME LIMIT ARGUMENT...: one of the long runs, shortened.

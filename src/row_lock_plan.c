@@ -63,21 +63,6 @@ row_lock_clause(LockTupleMode strength)
 	pg_unreachable();
 }
 
-static RowPlan *
-row_lock_statement(RowTable *table, RowStatement statement, int variant,
-				   const char *clause, const char *policy)
-{
-	RowPlanKey	wanted = {statement, variant, 0, NULL};
-	RowPlan    *plan = row_plan_find(table, &wanted);
-	char	   *sql;
-
-	if (plan != NULL)
-		return plan;
-	sql = psprintf("SELECT FROM %s WHERE %s %s $1%s%s", table->name,
-				   table->key_name, table->key_equals, clause, policy);
-	return row_plan_save(table, &wanted, sql, 1, &table->key_type);
-}
-
 RowLockPlan *
 row_lock_plan_begin(RowTable *table, LockTupleMode strength, bool hides)
 {
@@ -86,14 +71,14 @@ row_lock_plan_begin(RowTable *table, LockTupleMode strength, bool hides)
 
 	way->table = table;
 	way->hides = hides;
-	way->block = row_lock_statement(table, ROW_LOCK_KEY, strength, clause, "");
-	way->skip = row_lock_statement(table, ROW_LOCK_KEY_FREE, strength, clause,
+	way->block = row_plan_for_key(table, ROW_LOCK_KEY, strength, clause, "");
+	way->skip = row_plan_for_key(table, ROW_LOCK_KEY_FREE, strength, clause,
 								   " SKIP LOCKED");
 	if (hides)
-		way->nowait = row_lock_statement(table, ROW_LOCK_KEY_FREE,
+		way->nowait = row_plan_for_key(table, ROW_LOCK_KEY_FREE,
 										 VARIANT_NOWAIT + strength, clause,
 										 " NOWAIT");
-	way->see = row_lock_statement(table, ROW_SEE_KEY, 0, "", "");
+	way->see = row_plan_for_key(table, ROW_SEE_KEY, 0, "", "");
 	return way;
 }
 

@@ -26,6 +26,9 @@
 /* More plans of one table than this, and it starts over. */
 #define ROW_PLANS_MAX 64
 
+/* A row is not replaced so often in a row while we wait for it. */
+#define REPLACED_LOOKS 20
+
 static Oid
 row_plan_role(const RowTable *table)
 {
@@ -78,6 +81,21 @@ row_plan_save(RowTable *table, const RowPlanKey *key, const char *sql,
 	table->saved = lcons(prepared, table->saved);
 	MemoryContextSwitchTo(old);
 	return plan;
+}
+
+RowPlan *
+row_plan_for_key(RowTable *table, RowStatement statement, int variant,
+				 const char *clause, const char *policy)
+{
+	RowPlanKey	wanted = {statement, variant, 0, NULL};
+	RowPlan    *plan = row_plan_find(table, &wanted);
+	char	   *sql;
+
+	if (plan != NULL)
+		return plan;
+	sql = psprintf("SELECT FROM %s WHERE %s %s $1%s%s", table->name,
+				   table->key_name, table->key_equals, clause, policy);
+	return row_plan_save(table, &wanted, sql, 1, &table->key_type);
 }
 
 /*
@@ -137,7 +155,7 @@ row_lock_value(RowTable *table, Datum key, AttrNumber column, Datum *value,
 {
 	RowPlanKey	wanted = {ROW_LOCK_VALUE, 0, column, NULL};
 	RowPlan    *plan = row_plan_find(table, &wanted);
-	uint64		rows;
+	uint64		rows = 0;
 
 	if (plan == NULL)
 	{
@@ -148,14 +166,20 @@ row_lock_value(RowTable *table, Datum key, AttrNumber column, Datum *value,
 
 		plan = row_plan_save(table, &wanted, sql, 1, &table->key_type);
 	}
-	rows = row_plan_run(table, plan, &key, NULL);
-
 	/*
 	 * Who waited for a row to go does not see one that came under the same
-	 * key meanwhile: look again.
+	 * key meanwhile: look again, but not for ever for a row that row security
+	 * shows and does not let lock.
 	 */
-	if (rows == 0)
+	for (int looks = 0; looks < REPLACED_LOOKS; looks++)
+	{
 		rows = row_plan_run(table, plan, &key, NULL);
+		if (rows > 0 ||
+			row_plan_run(table, row_plan_for_key(table, ROW_SEE_KEY, 0, "", ""),
+						 &key, NULL) == 0)
+			break;
+		CHECK_FOR_INTERRUPTS();
+	}
 	if (!row_changed_one(table, key, rows))
 		return false;
 	*value = row_plan_value(1, isnull);

@@ -59,6 +59,15 @@ extern RowPlan *row_plan_save(RowTable *table, const RowPlanKey *key,
 							  const char *sql, int ntypes, Oid *types);
 
 /*
+ * row_plan_for_key: the kept plan that finds the row with the key $1, with a
+ * locking clause and what to do about waiting, each with its blank in front,
+ * or "".
+ */
+extern RowPlan *row_plan_for_key(RowTable *table, RowStatement statement,
+								 int variant, const char *clause,
+								 const char *policy);
+
+/*
  * row_plan_run: run it; the rows are in SPI_tuptable.  Within SPI_connect.
  * Returns the number of rows, and sees to it that they are the table's:
  * 40001 if its name was given to another one meanwhile.

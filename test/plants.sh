@@ -1,18 +1,24 @@
 #!/usr/bin/env bash
-# Are the checkers worth anything?  Build pg_teller with one bug at a time,
-# planted by plants/*.sed, and see that an isolation spec, the model run, or
-# verify() within them, catches it.
+# Are the checkers worth anything?  Build pg_teller with one bug at a time, and
+# see that an isolation spec or a randomised run, or verify() within it, catches
+# it.  The bugs in test/RUN/plants/*.sed are tried on test/RUN/run.sh: those of
+# the ledger on `model`, those of layer 1 on `rows`.  Below each is which of the
+# run's claims failed.
 #
-#   test/model/plants.sh [SOURCE [PREFIX]]
+#   test/plants.sh [SOURCE [PREFIX]]
 #
 # SOURCE: the checkout; the bugs go into a copy of it.  PREFIX: a private copy
 # of PostgreSQL for this script alone, which installs the bugs into it; it
 # belongs to the user who runs the clusters.  Without one it makes its own.
 # PLANTS="name name" plants only these.
+#
+# A plant says in its first line what is wrong then, in others the file it goes
+# into, the specs that are to notice, and in how many places the file changes,
+# if that is more than one.
 
-. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
-CALLS=2500
+declare -A CALLS=([model]=2500 [rows]=6000)
 PASSED=0
 FAILED=0
 
@@ -41,14 +47,20 @@ specs_pass()
 		"$@" >"$WORK/specs.log" 2>&1 </dev/null
 }
 
-# model_passes: in a database of its own.  Its output is in model.log.
-model_passes()
+# run_passes RUN: in a database of its own.  Its output is in RUN.log.
+run_passes()
 {
 	poll 60 "$(bin plants)/pg_isready" -q -h "$WORK/plants.s" -p $PORT
-	here "$(bin plants)/psql" -X -q -d postgres -c 'DROP DATABASE IF EXISTS model' \
-		-c 'CREATE DATABASE model' >/dev/null 2>&1
-	here env PGDATABASE=model timeout 120 "$SRC/test/model/run.sh" \
-		--calls $CALLS >"$WORK/model.log" 2>&1 </dev/null
+	here "$(bin plants)/psql" -X -q -d postgres -c "DROP DATABASE IF EXISTS $1" \
+		-c "CREATE DATABASE $1" >/dev/null 2>&1
+	here env PGDATABASE="$1" timeout 120 "$SRC/test/$1/run.sh" \
+		--calls "${CALLS[$1]}" >"$WORK/$1.log" 2>&1 </dev/null
+}
+
+# run_of PLANT: the run that is to catch it.
+run_of()
+{
+	basename "${1%/plants/*}"
 }
 
 field()
@@ -70,16 +82,34 @@ verdict()
 # catchers PLANT: who sees it, as words; nothing if nobody does.
 catchers()
 {
-	local specs
+	local specs run
 	specs=$(field specs "$1")
+	run=$(run_of "$1")
 	# shellcheck disable=SC2086
-	specs_pass $specs ||
+	[ -z "$specs" ] || specs_pass $specs ||
 		printf ' %s' $(sed -nE 's/^(test|not ok [0-9]+ *-) +([a-z_]+) .*/\2/p' <<<"$(
 			grep -E 'FAILED|^not ok' "$WORK/specs.log")")
-	model_passes || printf ' model'
-	if grep -q '^not ok - verify' "$WORK/model.log"; then
+	run_passes "$run" || printf ' %s' "$run"
+	if grep -q '^not ok - verify' "$WORK/$run.log"; then
 		printf ' verify'
 	fi
+}
+
+# failed_claims RUN: indented, each with how often and the first example.
+failed_claims()
+{
+	sed -n 's/^not ok - /  | /p' "$WORK/$1.log" | cut -c 1-240
+	if ! grep -qE '^[0-9]+ passed' "$WORK/$1.log"; then
+		say "  | it did not end: $(tail -n 1 "$WORK/$1.log")"
+	fi
+}
+
+# applies PLANT FILE: the bug is in FILE, in all the places that it needs.
+applies()
+{
+	local hunks
+	hunks=$(diff "$SRC/$2.sound" "$SRC/$2" | grep -c '^[0-9]')
+	[ "$hunks" -gt 0 ] && [ "$hunks" = "$(field hunks "$1" | grep . || echo "$hunks")" ]
 }
 
 try_plant()
@@ -89,7 +119,7 @@ try_plant()
 	file=$(field file "$plant")
 	as_user cp "$SRC/$file" "$SRC/$file.sound"
 	as_user sed -i -f "$plant" "$SRC/$file"
-	if cmp -s "$SRC/$file" "$SRC/$file.sound"; then
+	if ! applies "$plant" "$file"; then
 		verdict bad "not ok - NOT caught: $name does not apply to $file"
 	elif ! make_and_install; then
 		verdict bad "not ok - NOT caught: $name does not compile"
@@ -98,6 +128,7 @@ try_plant()
 		caught=$(catchers "$plant")
 		if [ -n "$caught" ]; then
 			verdict ok "ok - caught: $name, by$caught"
+			failed_claims "$(run_of "$plant")"
 		else
 			verdict bad "not ok - NOT caught: $name ($(sed -n 1s/..//p "$plant"))"
 		fi
@@ -109,14 +140,24 @@ try_plant()
 # Without a bug nobody complains, or the rest would prove nothing.
 try_sound()
 {
-	# shellcheck disable=SC2046
-	if specs_pass $(cat "$SRC"/test/model/plants/*.sed | sed -n 's/^# specs: //p' |
-			tr ' ' '\n' | sort -u) && model_passes; then
-		verdict ok "ok - without a bug nothing is caught"
+	local run specs
+	specs=$(cat "$SRC"/test/*/plants/*.sed | sed -n 's/^# specs: //p' | tr ' ' '\n' |
+		sort -u)
+	# shellcheck disable=SC2086
+	if specs_pass $specs; then
+		verdict ok "ok - without a bug no isolation spec fails"
 	else
-		verdict bad "not ok - without a bug something is caught"
-		cat "$WORK/specs.log" "$WORK/model.log"
+		verdict bad "not ok - without a bug an isolation spec fails"
+		cat "$WORK/specs.log"
 	fi
+	for run in "${!CALLS[@]}"; do
+		if run_passes "$run"; then
+			verdict ok "ok - without a bug the run of $run passes"
+		else
+			verdict bad "not ok - without a bug the run of $run fails"
+			cat "$WORK/$run.log"
+		fi
+	done
 }
 
 [ $# -lt 1 ] || ROOT=$(cd "$1" && pwd) || die "no directory $1"
@@ -128,7 +169,7 @@ SRC=$WORK/plants.src
 build plants with_llvm=no || die "the build failed"
 new_cluster plants plants "fsync = off" "deadlock_timeout = 100ms"
 try_sound
-for plant in "$SRC"/test/model/plants/*.sed; do
+for plant in "$SRC"/test/*/plants/*.sed; do
 	name=$(basename "$plant" .sed)
 	case " ${PLANTS:-$name} " in
 		*" $name "*) try_plant "$plant" ;;
