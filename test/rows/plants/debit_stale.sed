@@ -3,7 +3,7 @@
 # specs: row_debit_credit_wait row_update_two_winners
 # hunks: 2
 /^row_lock_value(/,/^}/{
-	s/uint64		rows;/&\
+	s/uint64		rows = 0;/&\
 	bool		early;\
 \
 	SPI_execute_with_args(psprintf("SELECT %s FROM %s WHERE %s %s $1",\

@@ -6,9 +6,4 @@
 	/case ROW_TAKEN:/d
 	s/case ROW_LOCKED:/case ROW_TAKEN:\
 			&/
-	/call->ids\[i\].given;/{
-		n
-		n
-		d
-	}
 }
