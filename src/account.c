@@ -306,13 +306,12 @@ deny_funds(const Account *account, Amount available, Amount amount)
 }
 
 Denial *
-account_test_debit(AccountSet *set, const Account *account, Amount amount)
+account_test_minimum(AccountSet *set, const Account *account, Amount amount)
 {
-	Denial	   *denial = account_test_active(account, true);
 	Amount		available;
 
-	if (denial != NULL || !account->has_min)
-		return denial;
+	if (!account->has_min)
+		return NULL;
 	available = amount_subtract(account->posted, account->pending_debit);
 	if (amount_subtract(available, amount) >= account->min)
 		return NULL;
@@ -322,20 +321,26 @@ account_test_debit(AccountSet *set, const Account *account, Amount amount)
 	return deny_funds(account, available, amount);
 }
 
-Denial *
-account_test_credit(AccountSet *set, const Account *account, Amount amount)
+/* What counts against the maximum, without the holds that are due. */
+static Amount
+account_reserved(AccountSet *set, const Account *account)
 {
-	Denial	   *denial = account_test_active(account, false);
+	return amount_subtract(amount_add(account->posted, account->pending_credit),
+						   hold_due_sum(account->ledger, account->id, false,
+										set->now, NULL));
+}
+
+Denial *
+account_test_maximum(AccountSet *set, const Account *account, Amount amount)
+{
 	Amount		reserved;
 
-	if (denial != NULL || !account->has_max)
-		return denial;
+	if (!account->has_max)
+		return NULL;
 	reserved = amount_add(account->posted, account->pending_credit);
 	if (amount_add(reserved, amount) <= account->max)
 		return NULL;
-	reserved = amount_subtract(reserved,
-							   hold_due_sum(account->ledger, account->id,
-											false, set->now, NULL));
+	reserved = account_reserved(set, account);
 	if (amount_add(reserved, amount) <= account->max)
 		return NULL;
 	return denial_make(ERRCODE_TELLER_LIMIT_EXCEEDED,
@@ -349,6 +354,32 @@ account_test_credit(AccountSet *set, const Account *account, Amount amount)
 								amount_to_text(amount, account->scale),
 								(long long) account->version),
 					   NULL);
+}
+
+Denial *
+account_test_debit(AccountSet *set, const Account *account, Amount amount)
+{
+	Denial	   *denial = account_test_active(account, true);
+
+	return denial ? denial : account_test_minimum(set, account, amount);
+}
+
+Denial *
+account_test_credit(AccountSet *set, const Account *account, Amount amount)
+{
+	Denial	   *denial = account_test_active(account, false);
+
+	return denial ? denial : account_test_maximum(set, account, amount);
+}
+
+Amount
+account_room(AccountSet *set, const Account *account, bool debit_side)
+{
+	if (debit_side && account->has_min)
+		return amount_between(account->min, account_available(set, account));
+	if (!debit_side && account->has_max)
+		return amount_between(account_reserved(set, account), account->max);
+	return amount_largest();
 }
 
 Denial *

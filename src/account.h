@@ -91,10 +91,15 @@ extern bool account_find(int64 ledger, const text *name, Snapshot snapshot,
 pg_noreturn extern void account_raise_missing(int64 ledger, int64 id);
 
 /*
- * Tests before a movement, in this order; NULL if it may go on.  due_debit
- * and due_credit: holds that are due but not yet swept count as released.
- * They are looked up only when the plain test would deny.
+ * Tests before a movement, in this order; NULL if it may go on.  Holds that
+ * are due but not yet swept count as released; they are looked up only when
+ * the plain test would deny.  account_test_debit is account_test_active and
+ * account_test_minimum; account_test_credit likewise with the maximum.
  */
+extern Denial *account_test_minimum(AccountSet *set, const Account *account,
+									Amount amount);
+extern Denial *account_test_maximum(AccountSet *set, const Account *account,
+									Amount amount);
 extern Denial *account_test_debit(AccountSet *set, const Account *account,
 								  Amount amount);
 extern Denial *account_test_credit(AccountSet *set, const Account *account,
@@ -106,6 +111,13 @@ extern Denial *account_test_version(const Account *account,
 /* 22023 if both sides are one account, TL007 if their assets differ. */
 extern void account_check_pair(int64 debit, int64 credit);
 extern void account_check_assets(const Account *debit, const Account *credit);
+
+/*
+ * What the account can still give or take: with no limit, the largest amount
+ * there is.
+ */
+extern Amount account_room(AccountSet *set, const Account *account,
+						   bool debit_side);
 
 /* posted - pending_debit, with the holds that are due counted as released. */
 extern Amount account_available(AccountSet *set, const Account *account);

@@ -113,37 +113,6 @@ teller_account_id(PG_FUNCTION_ARGS)
 
 /* ---- teller.lock_accounts --------------------------------------------- */
 
-static int
-read_ids(ArrayType *array, int64 **ids)
-{
-	Datum	   *elements;
-	bool	   *nulls;
-	int			count;
-
-	if (ARR_NDIM(array) > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("accounts must have one dimension")));
-	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-					  TYPALIGN_DOUBLE, &elements, &nulls, &count);
-	if (count > LOCK_MAX_ACCOUNTS)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("accounts has more than %d elements",
-						LOCK_MAX_ACCOUNTS),
-				 errdetail("It has %d.", count)));
-	*ids = palloc(sizeof(int64) * Max(count, 1));
-	for (int i = 0; i < count; i++)
-	{
-		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("element %d of accounts is null", i + 1)));
-		(*ids)[i] = DatumGetInt64(elements[i]);
-	}
-	return count;
-}
-
 PG_FUNCTION_INFO_V1(teller_lock_accounts);
 
 /* teller.lock_accounts(ledger, accounts) */
@@ -151,16 +120,20 @@ Datum
 teller_lock_accounts(PG_FUNCTION_ARGS)
 {
 	int64		ledger;
+	InputArray	accounts;
 	int64	   *ids;
-	int			count;
 
 	input_require(fcinfo, 0, "ledger");
 	input_require(fcinfo, 1, "accounts");
 	ledger = PG_GETARG_INT64(0);
 	access_require(ledger, ACCESS_POST);
-	count = read_ids(PG_GETARG_ARRAYTYPE_P(1), &ids);
-	if (count == 0)
+	input_array(fcinfo, 1, "accounts", LOCK_MAX_ACCOUNTS, &accounts);
+	input_require_elements(&accounts);
+	if (accounts.count == 0)
 		ledger_check(ledger);
-	account_set_close(account_set_lock(ledger, ids, count));
+	ids = palloc(sizeof(int64) * Max(accounts.count, 1));
+	for (int i = 0; i < accounts.count; i++)
+		ids[i] = DatumGetInt64(accounts.values[i]);
+	account_set_close(account_set_lock(ledger, ids, accounts.count));
 	PG_RETURN_VOID();
 }

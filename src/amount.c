@@ -293,3 +293,17 @@ amount_subtract(Amount a, Amount b)
 {
 	return amount_add(a, -b);
 }
+
+Amount
+amount_largest(void)
+{
+	return amount_limit() - 1;
+}
+
+Amount
+amount_between(Amount low, Amount high)
+{
+	if (low < 0 && high > amount_largest() + low)
+		return amount_largest();
+	return high - low;
+}

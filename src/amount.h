@@ -43,6 +43,10 @@ extern char *amount_to_text(Amount amount, int scale);
 extern Amount amount_add(Amount a, Amount b);
 extern Amount amount_subtract(Amount a, Amount b);
 
+/* The largest amount there is, and high - low, but not more than that. */
+extern Amount amount_largest(void);
+extern Amount amount_between(Amount low, Amount high);
+
 #define AmountGetDatum(amount, scale) \
 	NumericGetDatum(amount_to_numeric((amount), (scale)))
 

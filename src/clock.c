@@ -45,6 +45,20 @@ clock_new_id(void)
 	return id;
 }
 
+void
+clock_batch_member(pg_uuid_t *id, const pg_uuid_t *batch, uint32 ordinal)
+{
+	*id = *batch;
+	for (int i = 0; i < 4; i++)
+		id->data[UUID_LEN - 1 - i] = (unsigned char) (ordinal >> (8 * i));
+}
+
+void
+clock_new_batch_id(pg_uuid_t *batch)
+{
+	clock_batch_member(batch, clock_new_id(), 0);
+}
+
 char *
 clock_id_text(const pg_uuid_t *id)
 {

@@ -23,4 +23,14 @@ extern TimestampTz clock_read(void);
 extern pg_uuid_t *clock_new_id(void);
 extern char *clock_id_text(const pg_uuid_t *id);
 
+/*
+ * The ids of a batch follow each other: its own, whose last 32 bits are zero
+ * and stay so, then those of its rows, 1 to 2^32 - 1.  So a batch is found by
+ * its id, and its rows come in order (RFC 9562, section 6.2: a counter in the
+ * random part).
+ */
+extern void clock_new_batch_id(pg_uuid_t *batch);
+extern void clock_batch_member(pg_uuid_t *id, const pg_uuid_t *batch,
+							   uint32 ordinal);
+
 #endif							/* TELLER_CLOCK_H */

@@ -173,11 +173,11 @@ lock_accounts_of(int64 ledger, const DueHold *due, int count)
 static bool
 expire_one(AccountSet *set, const DueHold *due)
 {
-	Movement	movement = {0};
+	Movement	movement;
 	Account		untouched = {0};
 	bool		expired = false;
 
-	movement.set = set;
+	movement_init(&movement, set, 1);
 	movement.hold = hold_lock(due->ledger, &due->id);
 	movement.scale = movement.hold->scale;
 	movement.debit = account_in_set(set, due->debit_account);
@@ -192,7 +192,7 @@ expire_one(AccountSet *set, const DueHold *due)
 	{
 		hold_expire_locked(&movement);
 		hold_write(movement.hold);
-		journal_write(&movement.rows[0]);
+		journal_write(movement.rows, movement.nrows);
 		expired = true;
 	}
 	hold_close(movement.hold);

@@ -72,7 +72,8 @@ enum
 	HOLD_KEY,
 	HOLD_EXPECTED_VERSION,
 	HOLD_METADATA,
-	HOLD_ON_DENIAL
+	HOLD_ON_DENIAL,
+	HOLD_REQUEST_TIME
 };
 
 static Movement *
@@ -137,7 +138,7 @@ teller_hold(PG_FUNCTION_ARGS)
 	read_place(fcinfo, &request);
 	keyed.ledger = request.ledger;
 	keyed.key = input_label(fcinfo, HOLD_KEY, "key");
-	keyed.returns_denial = input_returns_denial(fcinfo, HOLD_ON_DENIAL);
+	keyed.on_denial = input_on_denial(fcinfo, HOLD_ON_DENIAL);
 	keyed.request = &request;
 	keyed.decide = decide_place;
 	keyed.result = hold_result;
@@ -145,7 +146,10 @@ teller_hold(PG_FUNCTION_ARGS)
 	amount_check(request.amount, "amount");
 
 	if (keyed.key != NULL)
+	{
 		describe_place(&request, PG_ARGISNULL(HOLD_TTL), &keyed.call);
+		key_add_request_time(fcinfo, HOLD_REQUEST_TIME, &keyed.call);
+	}
 	return keyed_run(fcinfo, &keyed);
 }
 
@@ -188,7 +192,7 @@ read_end(FunctionCallInfo fcinfo, EndRequest *request)
 
 PG_FUNCTION_INFO_V1(teller_capture);
 
-/* teller.capture(ledger, hold, amount, final, key, on_denial) */
+/* teller.capture(ledger, hold, amount, final, key, on_denial, request_time) */
 Datum
 teller_capture(PG_FUNCTION_ARGS)
 {
@@ -202,7 +206,7 @@ teller_capture(PG_FUNCTION_ARGS)
 	request.final = PG_GETARG_BOOL(3);
 	keyed.ledger = request.ledger;
 	keyed.key = input_label(fcinfo, 4, "key");
-	keyed.returns_denial = input_returns_denial(fcinfo, 5);
+	keyed.on_denial = input_on_denial(fcinfo, 5);
 	keyed.request = &request;
 	keyed.decide = decide_capture;
 	keyed.result = transfer_result;
@@ -217,13 +221,14 @@ teller_capture(PG_FUNCTION_ARGS)
 		key_add_numeric(&keyed.call, "amount", request.amount == NULL,
 						NumericGetDatum(request.amount));
 		key_add_bool(&keyed.call, "final", request.final);
+		key_add_request_time(fcinfo, 6, &keyed.call);
 	}
 	return keyed_run(fcinfo, &keyed);
 }
 
 PG_FUNCTION_INFO_V1(teller_release);
 
-/* teller.release(ledger, hold, key) */
+/* teller.release(ledger, hold, key, request_time) */
 Datum
 teller_release(PG_FUNCTION_ARGS)
 {
@@ -242,6 +247,7 @@ teller_release(PG_FUNCTION_ARGS)
 	{
 		keyed.call.function = "release";
 		key_add_uuid(&keyed.call, "hold", request.hold);
+		key_add_request_time(fcinfo, 3, &keyed.call);
 	}
 	return keyed_run(fcinfo, &keyed);
 }

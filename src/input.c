@@ -12,8 +12,10 @@
 #include "access/detoast.h"
 #include "access/htup_details.h"
 #include "funcapi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -41,18 +43,22 @@ input_require(FunctionCallInfo fcinfo, int arg, const char *name)
 text *
 input_label(FunctionCallInfo fcinfo, int arg, const char *name)
 {
-	text	   *value;
-	int			length;
+	return PG_ARGISNULL(arg) ? NULL :
+		input_label_value(PG_GETARG_DATUM(arg), name);
+}
 
-	if (PG_ARGISNULL(arg))
-		return NULL;
-	length = toast_raw_datum_size(PG_GETARG_DATUM(arg)) - VARHDRSZ;
+text *
+input_label_value(Datum datum, const char *name)
+{
+	text	   *value;
+	int			length = toast_raw_datum_size(datum) - VARHDRSZ;
+
 	if (length < 1 || length > INPUT_LABEL_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must have 1 to %d bytes", name, INPUT_LABEL_MAX),
 				 errdetail("It has %d.", length)));
-	value = PG_GETARG_TEXT_PP(arg);
+	value = DatumGetTextPP(datum);
 	for (int i = 0; i < length; i++)
 	{
 		unsigned char c = (unsigned char) VARDATA_ANY(value)[i];
@@ -91,15 +97,20 @@ jsonb_depth(Jsonb *value)
 Jsonb *
 input_metadata(FunctionCallInfo fcinfo, int arg)
 {
+	return PG_ARGISNULL(arg) ? NULL :
+		input_metadata_value(PG_GETARG_DATUM(arg));
+}
+
+Jsonb *
+input_metadata_value(Datum datum)
+{
 	Jsonb	   *value;
 
-	if (PG_ARGISNULL(arg))
-		return NULL;
-	if (toast_raw_datum_size(PG_GETARG_DATUM(arg)) > INPUT_METADATA_MAX)
+	if (toast_raw_datum_size(datum) > INPUT_METADATA_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("metadata is larger than %d bytes", INPUT_METADATA_MAX)));
-	value = PG_GETARG_JSONB_P(arg);
+	value = DatumGetJsonbP(datum);
 	if (JB_ROOT_IS_SCALAR(value))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -110,6 +121,46 @@ input_metadata(FunctionCallInfo fcinfo, int arg)
 				 errmsg("metadata is nested deeper than %d levels",
 						INPUT_METADATA_DEPTH)));
 	return value;
+}
+
+void
+input_array(FunctionCallInfo fcinfo, int arg, const char *name, int max,
+			InputArray *array)
+{
+	ArrayType  *value;
+	int16		length;
+	bool		by_value;
+	char		align;
+
+	memset(array, 0, sizeof(InputArray));
+	array->name = name;
+	array->count = -1;
+	if (PG_ARGISNULL(arg))
+		return;
+	value = PG_GETARG_ARRAYTYPE_P(arg);
+	if (ARR_NDIM(value) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must have one dimension", name)));
+	array->count = ArrayGetNItems(ARR_NDIM(value), ARR_DIMS(value));
+	if (array->count > max)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("%s has more than %d elements", name, max),
+				 errdetail("It has %d.", array->count)));
+	get_typlenbyvalalign(ARR_ELEMTYPE(value), &length, &by_value, &align);
+	deconstruct_array(value, ARR_ELEMTYPE(value), length, by_value, align,
+					  &array->values, &array->nulls, &array->count);
+}
+
+void
+input_require_elements(const InputArray *array)
+{
+	for (int i = 0; i < array->count; i++)
+		if (array->nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("element %d of %s is null", i + 1, array->name)));
 }
 
 TimestampTz
@@ -131,7 +182,13 @@ input_time(FunctionCallInfo fcinfo, int arg, const char *name,
 int64
 input_version(FunctionCallInfo fcinfo, int arg)
 {
-	int64		version = PG_GETARG_INT64(arg);
+	return input_version_value(PG_GETARG_DATUM(arg));
+}
+
+int64
+input_version_value(Datum value)
+{
+	int64		version = DatumGetInt64(value);
 
 	if (version < 0)
 		ereport(ERROR,
@@ -141,26 +198,24 @@ input_version(FunctionCallInfo fcinfo, int arg)
 	return version;
 }
 
-bool
-input_returns_denial(FunctionCallInfo fcinfo, int arg)
+OnDenial
+input_on_denial(FunctionCallInfo fcinfo, int arg)
 {
 	char	   *word;
 
 	input_require(fcinfo, arg, "on_denial");
 	word = text_to_cstring(PG_GETARG_TEXT_PP(arg));
 	if (strcmp(word, "raise") == 0)
-		return false;
+		return DENIAL_RAISE;
 	if (strcmp(word, "return") == 0)
-		return true;
+		return DENIAL_RETURN;
 	if (strcmp(word, "record") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("on_denial => 'record' is not supported yet"),
-				 errhint("Use 'raise' or 'return'.")));
+		return DENIAL_RECORD;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("on_denial must be 'raise' or 'return', not \"%s\"", word)));
-	return false;
+			 errmsg("on_denial must be 'raise', 'return' or 'record', not \"%s\"",
+					word)));
+	return DENIAL_RAISE;
 }
 
 /* ---- results ---------------------------------------------------------- */

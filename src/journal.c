@@ -11,9 +11,12 @@
  */
 #include "postgres.h"
 
+#include "executor/executor.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "clock.h"
 #include "journal.h"
 #include "rel.h"
 
@@ -63,10 +66,9 @@ set_side(Datum *values, bool *nulls, int first, const JournalSide *side,
 	values[first + 2] = AmountGetDatum(side->pending, scale);
 }
 
-void
-journal_write(const JournalRow *row)
+static void
+journal_write_row(Rel *rel, const JournalRow *row)
 {
-	Rel		   *rel = rel_open(REL_JOURNAL, RowExclusiveLock);
 	Datum		values[COL_COUNT] = {0};
 	bool		nulls[COL_COUNT] = {0};
 
@@ -79,8 +81,8 @@ journal_write(const JournalRow *row)
 	set_side(values, nulls, COL_DEBIT_VERSION, &row->debit, row->scale);
 	set_side(values, nulls, COL_CREDIT_VERSION, &row->credit, row->scale);
 	set_uuid(values, nulls, COL_HOLD_ID, row->hold_id);
-	nulls[COL_REVERSES] = true;
-	nulls[COL_BATCH_ID] = true;
+	set_uuid(values, nulls, COL_REVERSES, row->reverses);
+	set_uuid(values, nulls, COL_BATCH_ID, row->batch_id);
 	set_uuid(values, nulls, COL_OPERATION_ID, row->operation_id);
 	values[COL_EFFECTIVE_AT] = TimestampTzGetDatum(row->effective_at);
 	values[COL_RECORDED_AT] = TimestampTzGetDatum(row->recorded_at);
@@ -88,5 +90,141 @@ journal_write(const JournalRow *row)
 	values[COL_METADATA] = JsonbPGetDatum(row->metadata);
 	values[COL_ENDS_HOLD] = BoolGetDatum(row->ends_hold);
 	rel_insert(rel, values, nulls);
+}
+
+void
+journal_write(const JournalRow *rows, int count)
+{
+	Rel		   *rel = rel_open(REL_JOURNAL, RowExclusiveLock);
+
+	for (int i = 0; i < count; i++)
+		journal_write_row(rel, &rows[i]);
 	rel_close(rel);
+}
+
+/* ---- reading ---------------------------------------------------------- */
+
+static const pg_uuid_t *
+get_uuid(TupleTableSlot *slot, int column)
+{
+	pg_uuid_t  *id;
+
+	if (slot->tts_isnull[column])
+		return NULL;
+	id = palloc(sizeof(pg_uuid_t));
+	*id = *DatumGetUUIDP(slot->tts_values[column]);
+	return id;
+}
+
+static Amount
+get_amount(TupleTableSlot *slot, int column, int *scale)
+{
+	return amount_stored(DatumGetNumeric(slot->tts_values[column]), scale);
+}
+
+static void
+get_side(TupleTableSlot *slot, int account, int first, JournalSide *side)
+{
+	int			ignored;
+
+	side->account = DatumGetInt64(slot->tts_values[account]);
+	side->touched = !slot->tts_isnull[first];
+	if (!side->touched)
+		return;
+	side->version = DatumGetInt64(slot->tts_values[first]);
+	side->posted = get_amount(slot, first + 1, &ignored);
+	side->pending = get_amount(slot, first + 2, &ignored);
+}
+
+static void
+journal_read(JournalRow *row, TupleTableSlot *slot)
+{
+	slot_getallattrs(slot);
+	memset(row, 0, sizeof(JournalRow));
+	row->ledger = DatumGetInt64(slot->tts_values[COL_LEDGER]);
+	row->id = *DatumGetUUIDP(slot->tts_values[COL_ID]);
+	row->kind = TextDatumGetCString(slot->tts_values[COL_KIND]);
+	get_side(slot, COL_DEBIT_ACCOUNT, COL_DEBIT_VERSION, &row->debit);
+	get_side(slot, COL_CREDIT_ACCOUNT, COL_CREDIT_VERSION, &row->credit);
+	row->amount = get_amount(slot, COL_AMOUNT, &row->scale);
+	row->hold_id = get_uuid(slot, COL_HOLD_ID);
+	row->reverses = get_uuid(slot, COL_REVERSES);
+	row->batch_id = get_uuid(slot, COL_BATCH_ID);
+	row->operation_id = get_uuid(slot, COL_OPERATION_ID);
+	row->effective_at = DatumGetTimestampTz(slot->tts_values[COL_EFFECTIVE_AT]);
+	row->recorded_at = DatumGetTimestampTz(slot->tts_values[COL_RECORDED_AT]);
+	row->ends_hold = DatumGetBool(slot->tts_values[COL_ENDS_HOLD]);
+}
+
+JournalRow *
+journal_find(int64 ledger, const pg_uuid_t *id)
+{
+	Rel		   *rel = rel_open(REL_JOURNAL, AccessShareLock);
+	TupleTableSlot *slot = rel_make_slot(rel);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Datum		keys[2] = {Int64GetDatum(ledger), UUIDPGetDatum(id)};
+	JournalRow *row = NULL;
+
+	if (rel_fetch(rel, snapshot, 2, keys, slot))
+	{
+		row = palloc(sizeof(JournalRow));
+		journal_read(row, slot);
+	}
+	rel_forget_snapshot(snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	rel_close(rel);
+	return row;
+}
+
+JournalRow *
+journal_batch(int64 ledger, const pg_uuid_t *batch, int *count)
+{
+	Rel		   *rel = rel_open(REL_JOURNAL, AccessShareLock);
+	TupleTableSlot *slot = rel_make_slot(rel);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	JournalRow *rows = NULL;
+
+	/* Their ids follow each other; see clock.h. */
+	for (*count = 0;; (*count)++)
+	{
+		pg_uuid_t	id;
+		Datum		keys[2] = {Int64GetDatum(ledger), UUIDPGetDatum(&id)};
+
+		clock_batch_member(&id, batch, *count + 1);
+		if (!rel_fetch(rel, snapshot, 2, keys, slot))
+			break;
+		if ((*count & (*count - 1)) == 0)
+			rows = rows == NULL ? palloc(sizeof(JournalRow)) :
+				repalloc(rows, sizeof(JournalRow) * 2 * *count);
+		journal_read(&rows[*count], slot);
+	}
+	rel_forget_snapshot(snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	rel_close(rel);
+	return rows;
+}
+
+Amount
+journal_reversed(int64 ledger, const pg_uuid_t *id)
+{
+	Rel		   *rel = rel_open(REL_JOURNAL, AccessShareLock);
+	TupleTableSlot *slot = rel_make_slot(rel);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Datum		keys[2] = {Int64GetDatum(ledger), UUIDPGetDatum(id)};
+	RelScan    *scan = rel_scan_begin(rel, "journal_reverses", snapshot, 2,
+									  keys);
+	Amount		sum = 0;
+
+	while (rel_scan_next(scan, slot))
+	{
+		JournalRow	row;
+
+		journal_read(&row, slot);
+		sum = amount_add(sum, row.amount);
+	}
+	rel_scan_end(scan);
+	rel_forget_snapshot(snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	rel_close(rel);
+	return sum;
 }

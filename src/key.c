@@ -15,6 +15,7 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/datetime.h"
 #include "utils/json.h"
@@ -42,6 +43,7 @@ enum
 	COL_REASON,
 	COL_RESULT,
 	COL_CREATED_AT,
+	COL_REQUEST_TIME,
 	COL_COUNT
 };
 
@@ -164,6 +166,15 @@ key_add_jsonb(KeyCall *call, const char *name, const Jsonb *value)
 	}
 }
 
+void
+key_add_request_time(FunctionCallInfo fcinfo, int arg, KeyCall *call)
+{
+	call->has_request_time = !PG_ARGISNULL(arg);
+	call->request_time = input_time(fcinfo, arg, "request_time", 0);
+	key_add_time(call, "request_time", !call->has_request_time,
+				 call->request_time);
+}
+
 Jsonb *
 key_arguments(const KeyCall *call)
 {
@@ -175,6 +186,9 @@ key_arguments(const KeyCall *call)
 	{
 		JsonbValue	name;
 
+		/* So an argument that a later version adds changes no fingerprint. */
+		if (call->values[i].type == jbvNull)
+			continue;
 		set_string(&name, (char *) call->names[i], strlen(call->names[i]));
 		pushJsonbValue(&state, WJB_KEY, &name);
 		pushJsonbValue(&state, WJB_VALUE, (JsonbValue *) &call->values[i]);
@@ -198,7 +212,19 @@ key_fingerprint(const char *function, const Jsonb *arguments)
 											   PointerGetDatum(input)));
 }
 
-/* One argument as text, for messages and comparison. */
+#define ARGUMENT_SHOWN 200		/* bytes of an argument in a message */
+
+static char *
+clip(char *text)
+{
+	int			length = strlen(text);
+
+	if (length <= ARGUMENT_SHOWN)
+		return text;
+	return psprintf("%.*s...", pg_mbcliplen(text, length, ARGUMENT_SHOWN), text);
+}
+
+/* One argument as text, for comparison. */
 static char *
 argument_text(const JsonbValue *value)
 {
@@ -233,7 +259,7 @@ key_compare(const KeyCall *call, const char *function, const Jsonb *stored,
 					 errmsg("%s was used with another %s", what,
 							call->names[i]),
 					 errdetail("It was used with %s %s, now it is %s.",
-							   call->names[i], before, now),
+							   call->names[i], clip(before), clip(now)),
 					 errhint("Use a new key for a new request, or repeat the first one unchanged.")));
 	}
 }
@@ -328,8 +354,8 @@ key_row_to_json(TupleDesc desc, const Datum *values, const bool *nulls)
 	return JsonbValueToJsonb(object);
 }
 
-static void
-row_from_json(TupleDesc desc, Jsonb *stored, Datum *values, bool *nulls)
+void
+key_row_from_json(TupleDesc desc, Jsonb *stored, Datum *values, bool *nulls)
 {
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -353,46 +379,42 @@ row_from_json(TupleDesc desc, Jsonb *stored, Datum *values, bool *nulls)
 
 /* ---- keys ------------------------------------------------------------- */
 
-bool
-key_replay(int64 ledger, const text *key, const KeyCall *call, TupleDesc desc,
-		   Datum *values, bool *nulls)
+Jsonb *
+key_find(int64 ledger, const text *key, const KeyCall *call)
 {
 	Rel		   *rel = rel_open(REL_KEY, RowExclusiveLock);
 	TupleTableSlot *slot = rel_make_slot(rel);
 	Datum		keys[2] = {Int64GetDatum(ledger), PointerGetDatum(key)};
-	bool		found = rel_await_row(rel, 2, keys, slot);
+	Jsonb	   *result = NULL;
 
-	if (found)
+	if (rel_await_row(rel, 2, keys, slot))
 	{
 		slot_getallattrs(slot);
 		key_compare(call, TextDatumGetCString(slot->tts_values[COL_FUNCTION]),
 					DatumGetJsonbP(slot->tts_values[COL_ARGUMENTS]),
 					psprintf("key \"%s\" of ledger %lld", text_to_cstring(key),
 							 (long long) ledger));
-		row_from_json(desc, DatumGetJsonbPCopy(slot->tts_values[COL_RESULT]),
-					  values, nulls);
+		result = DatumGetJsonbPCopy(slot->tts_values[COL_RESULT]);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	rel_close(rel);
-	return found;
-}
-
-static void
-copy_column(TupleDesc desc, const char *name, const Datum *values,
-			const bool *nulls, Datum *value, bool *isnull)
-{
-	*isnull = true;
-	for (int i = 0; i < desc->natts; i++)
-		if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
-		{
-			*value = values[i];
-			*isnull = nulls[i];
-		}
+	return result;
 }
 
 bool
-key_store(int64 ledger, const text *key, const KeyCall *call, TupleDesc desc,
-		  const Datum *result, const bool *result_nulls, TimestampTz now)
+key_replay(int64 ledger, const text *key, const KeyCall *call, TupleDesc desc,
+		   Datum *values, bool *nulls)
+{
+	Jsonb	   *result = key_find(ledger, key, call);
+
+	if (result != NULL)
+		key_row_from_json(desc, result, values, nulls);
+	return result != NULL;
+}
+
+bool
+key_store(int64 ledger, const text *key, const KeyCall *call,
+		  const KeyAnswer *answer, TimestampTz now)
 {
 	Rel		   *rel = rel_open(REL_KEY, RowExclusiveLock);
 	Jsonb	   *arguments = key_arguments(call);
@@ -406,18 +428,65 @@ key_store(int64 ledger, const text *key, const KeyCall *call, TupleDesc desc,
 	values[COL_ARGUMENTS] = JsonbPGetDatum(arguments);
 	values[COL_FINGERPRINT] = PointerGetDatum(key_fingerprint(call->function,
 															  arguments));
-	copy_column(desc, "id", result, result_nulls, &values[COL_ID],
-				&nulls[COL_ID]);
-	copy_column(desc, "status", result, result_nulls, &values[COL_STATUS],
-				&nulls[COL_STATUS]);
-	copy_column(desc, "reason", result, result_nulls, &values[COL_REASON],
-				&nulls[COL_REASON]);
-	values[COL_RESULT] = JsonbPGetDatum(key_row_to_json(desc, result,
-														result_nulls));
+	nulls[COL_ID] = answer->id == NULL;
+	values[COL_ID] = UUIDPGetDatum(answer->id);
+	values[COL_STATUS] = CStringGetTextDatum(answer->status);
+	nulls[COL_REASON] = answer->reason == NULL;
+	if (answer->reason != NULL)
+		values[COL_REASON] = CStringGetTextDatum(answer->reason);
+	values[COL_RESULT] = JsonbPGetDatum(answer->result);
 	values[COL_CREATED_AT] = TimestampTzGetDatum(now);
+	nulls[COL_REQUEST_TIME] = !call->has_request_time;
+	values[COL_REQUEST_TIME] = TimestampTzGetDatum(call->request_time);
 	stored = rel_insert_if_absent(rel, values, nulls);
 	rel_close(rel);
 	return stored;
+}
+
+/* A column of the row by its name; false if it is null or not there. */
+static bool
+row_column(TupleDesc desc, const char *name, const Datum *values,
+		   const bool *nulls, Datum *value)
+{
+	for (int i = 0; i < desc->natts; i++)
+		if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
+		{
+			*value = values[i];
+			return !nulls[i];
+		}
+	return false;
+}
+
+bool
+key_store_row(int64 ledger, const text *key, const KeyCall *call,
+			  TupleDesc desc, const Datum *values, const bool *nulls,
+			  TimestampTz now)
+{
+	KeyAnswer	answer = {0};
+	Datum		value;
+
+	if (row_column(desc, "id", values, nulls, &value))
+		answer.id = DatumGetUUIDP(value);
+	if (row_column(desc, "status", values, nulls, &value))
+		answer.status = TextDatumGetCString(value);
+	if (row_column(desc, "reason", values, nulls, &value))
+		answer.reason = TextDatumGetCString(value);
+	answer.result = key_row_to_json(desc, values, nulls);
+	return key_store(ledger, key, call, &answer, now);
+}
+
+void
+key_unstore(int64 ledger, const text *key)
+{
+	Rel		   *rel = rel_open(REL_KEY, RowExclusiveLock);
+	TupleTableSlot *slot = rel_make_slot(rel);
+	Datum		keys[2] = {Int64GetDatum(ledger), PointerGetDatum(key)};
+
+	if (!rel_lock_row(rel, 2, keys, LockTupleExclusive, slot))
+		elog(ERROR, "key \"%s\" is not stored", text_to_cstring(key));
+	rel_delete(rel, slot);
+	ExecDropSingleTupleTableSlot(slot);
+	rel_close(rel);
 }
 
 PG_FUNCTION_INFO_V1(teller_find);

@@ -18,6 +18,7 @@
 
 #include "access/tupdesc.h"
 #include "datatype/timestamp.h"
+#include "fmgr.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 #include "utils/uuid.h"
@@ -31,7 +32,18 @@ typedef struct KeyCall
 	int			count;
 	const char *names[KEY_MAX_ARGUMENTS];
 	JsonbValue	values[KEY_MAX_ARGUMENTS];
+	bool		has_request_time;	/* the key may be pruned one day */
+	TimestampTz request_time;
 } KeyCall;
+
+/* The answer that is stored for a key. */
+typedef struct KeyAnswer
+{
+	const pg_uuid_t *id;		/* of what was made, or NULL */
+	const char *status;
+	const char *reason;			/* NULL unless denied */
+	Jsonb	   *result;			/* the columns of the answer */
+} KeyAnswer;
 
 extern void key_add_bigint(KeyCall *call, const char *name, bool isnull, int64 value);
 extern void key_add_numeric(KeyCall *call, const char *name, bool isnull, Datum value);
@@ -43,7 +55,14 @@ extern void key_add_time(KeyCall *call, const char *name, bool isnull, Timestamp
 extern void key_add_interval(KeyCall *call, const char *name, bool isnull, Datum value);
 extern void key_add_jsonb(KeyCall *call, const char *name, const Jsonb *value);
 
-/* The arguments as one object, and SHA-256(function, blank, their text). */
+/*
+ * key_add_request_time: the argument request_time of a function, when the
+ * application made the request; NULL: its key is kept for ever.
+ */
+extern void key_add_request_time(FunctionCallInfo fcinfo, int arg,
+								 KeyCall *call);
+
+/* The arguments that are not null as one object, and SHA-256(function, blank, their text). */
 extern Jsonb *key_arguments(const KeyCall *call);
 extern bytea *key_fingerprint(const char *function, const Jsonb *arguments);
 
@@ -55,6 +74,16 @@ extern void key_compare(const KeyCall *call, const char *function,
 						const Jsonb *stored, const char *what);
 
 /*
+ * key_find: the stored answer to this call as a JSON object, or NULL if the
+ * key is free.  A twin that is running is waited for.  TL003 if the key was
+ * used otherwise.
+ * key_row_from_json: such an answer as a row, its column replayed true.
+ */
+extern Jsonb *key_find(int64 ledger, const text *key, const KeyCall *call);
+extern void key_row_from_json(TupleDesc desc, Jsonb *stored, Datum *values,
+							  bool *nulls);
+
+/*
  * key_replay: the stored answer to this call, as a row of desc, with its
  * column replayed true.  False if the key is free.  A twin that is running
  * is waited for.  TL003 if the key was used otherwise.
@@ -62,10 +91,18 @@ extern void key_compare(const KeyCall *call, const char *function,
 extern bool key_replay(int64 ledger, const text *key, const KeyCall *call,
 					   TupleDesc desc, Datum *values, bool *nulls);
 
-/* key_store: false if a twin came first; nothing is written then. */
+/*
+ * key_store: false if a twin came first; nothing is written then.
+ * key_store_row: the same for the row that a function returns.
+ * key_unstore: take back what this call stored, because a twin came first
+ * with another key of the same batch.
+ */
 extern bool key_store(int64 ledger, const text *key, const KeyCall *call,
-					  TupleDesc desc, const Datum *values, const bool *nulls,
-					  TimestampTz now);
+					  const KeyAnswer *answer, TimestampTz now);
+extern bool key_store_row(int64 ledger, const text *key, const KeyCall *call,
+						  TupleDesc desc, const Datum *values,
+						  const bool *nulls, TimestampTz now);
+extern void key_unstore(int64 ledger, const text *key);
 
 /* The value of a row's column in JSON, and back. */
 extern Jsonb *key_row_to_json(TupleDesc desc, const Datum *values,

@@ -18,6 +18,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 
 #include "input.h"
@@ -30,19 +31,29 @@ replay(const KeyedMovement *keyed, TupleDesc desc, Datum *values, bool *nulls)
 		key_replay(keyed->ledger, keyed->key, &keyed->call, desc, values, nulls);
 }
 
-/* A denial is told only if the key still has no answer. */
-static void
+/*
+ * A denial is told only if the key still has no answer.  False if a twin
+ * stored the key first.
+ */
+static bool
 tell_denial(const KeyedMovement *keyed, Movement *movement, TupleDesc desc,
 			Datum *values, bool *nulls)
 {
 	Denial	   *denial = movement->denial;
-	bool		raises = denial->always_raised || !keyed->returns_denial;
+	OnDenial	on_denial = denial->always_raised ? DENIAL_RAISE : keyed->on_denial;
+	bool		done = true;
 
-	if (!raises)
+	if (on_denial != DENIAL_RAISE)
 		keyed->result(movement, values, nulls);
+	if (on_denial == DENIAL_RECORD)
+		done = key_store_row(keyed->ledger, keyed->key, &keyed->call, desc,
+							 values, nulls, movement->set->now);
 	movement_close(movement);
-	if (!replay(keyed, desc, values, nulls) && raises)
+	if (on_denial == DENIAL_RECORD)
+		CommandCounterIncrement();
+	else if (!replay(keyed, desc, values, nulls) && on_denial == DENIAL_RAISE)
 		denial_raise(denial);
+	return done;
 }
 
 /* False if a twin stored the key first. */
@@ -53,14 +64,11 @@ run_once(const KeyedMovement *keyed, TupleDesc desc, Datum *values, bool *nulls)
 	bool		done = true;
 
 	if (movement->denial != NULL)
-	{
-		tell_denial(keyed, movement, desc, values, nulls);
-		return true;
-	}
+		return tell_denial(keyed, movement, desc, values, nulls);
 	keyed->result(movement, values, nulls);
 	if (keyed->key != NULL)
-		done = key_store(keyed->ledger, keyed->key, &keyed->call, desc, values,
-						 nulls, movement->set->now);
+		done = key_store_row(keyed->ledger, keyed->key, &keyed->call, desc,
+							 values, nulls, movement->set->now);
 	if (done)
 		movement_write(movement);
 	movement_close(movement);
@@ -75,6 +83,10 @@ keyed_run(FunctionCallInfo fcinfo, const KeyedMovement *keyed)
 	bool		nulls[KEYED_MAX_COLUMNS] = {0};
 
 	Assert(desc->natts <= KEYED_MAX_COLUMNS);
+	if (keyed->on_denial == DENIAL_RECORD && keyed->key == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("on_denial => 'record' needs a key to record the denial under")));
 	while (!replay(keyed, desc, values, nulls) &&
 		   !run_once(keyed, desc, values, nulls))
 		CHECK_FOR_INTERRUPTS();

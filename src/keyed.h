@@ -12,6 +12,7 @@
 
 #include "fmgr.h"
 
+#include "input.h"
 #include "key.h"
 #include "movement.h"
 
@@ -22,7 +23,7 @@ typedef struct KeyedMovement
 	int64		ledger;
 	const text *key;			/* NULL: every call is a new one */
 	KeyCall		call;			/* filled only if there is a key */
-	bool		returns_denial; /* else a denial is raised */
+	OnDenial	on_denial;
 	const void *request;
 	Movement   *(*decide) (const void *request);
 	void		(*result) (const Movement *movement, Datum *values, bool *nulls);

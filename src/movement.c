@@ -18,10 +18,25 @@
 Movement *
 movement_begin(int64 ledger, const int64 *accounts, int count)
 {
-	Movement   *movement = palloc0(sizeof(Movement));
+	Movement   *movement = palloc(sizeof(Movement));
 
-	movement->set = account_set_lock(ledger, accounts, count);
+	movement_init(movement, account_set_lock(ledger, accounts, count),
+				  lengthof(movement->few));
 	return movement;
+}
+
+void
+movement_init(Movement *movement, AccountSet *set, int max_rows)
+{
+	memset(movement, 0, sizeof(Movement));
+	movement->set = set;
+	movement->rows = movement->few;
+	movement->max_rows = lengthof(movement->few);
+	if (max_rows > movement->max_rows)
+	{
+		movement->rows = palloc(sizeof(JournalRow) * max_rows);
+		movement->max_rows = max_rows;
+	}
 }
 
 static void
@@ -42,12 +57,16 @@ movement_add(Movement *movement, const char *kind, Amount amount,
 			 bool touch_credit)
 {
 	JournalRow *row = &movement->rows[movement->nrows++];
-	pg_uuid_t  *id = clock_new_id();
 
-	Assert(movement->nrows <= lengthof(movement->rows));
+	if (movement->nrows > movement->max_rows)
+		elog(ERROR, "movement has more than %d rows", movement->max_rows);
 	memset(row, 0, sizeof(JournalRow));
 	row->ledger = movement->set->ledger;
-	row->id = *id;
+	if (movement->batch_id != NULL)
+		clock_batch_member(&row->id, movement->batch_id, movement->nrows);
+	else
+		row->id = *clock_new_id();
+	row->batch_id = movement->batch_id;
 	row->kind = kind;
 	step_side(&row->debit, movement->debit, true, true);
 	step_side(&row->credit, movement->credit, touch_credit, false);
@@ -55,8 +74,15 @@ movement_add(Movement *movement, const char *kind, Amount amount,
 	row->scale = movement->scale;
 	row->recorded_at = movement->set->now;
 	row->effective_at = movement->set->now;
-	pfree(id);
 	return row;
+}
+
+JournalRow *
+movement_post(Movement *movement, const char *kind, Amount amount)
+{
+	movement->debit->posted = amount_subtract(movement->debit->posted, amount);
+	movement->credit->posted = amount_add(movement->credit->posted, amount);
+	return movement_add(movement, kind, amount, true);
 }
 
 void
@@ -66,8 +92,7 @@ movement_write(Movement *movement)
 	if (movement->hold != NULL)
 		hold_write(movement->hold);
 	account_set_write(movement->set);
-	for (int i = 0; i < movement->nrows; i++)
-		journal_write(&movement->rows[i]);
+	journal_write(movement->rows, movement->nrows);
 
 	/* The same statement may call again: it must not meet its own updates. */
 	CommandCounterIncrement();

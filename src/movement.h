@@ -28,21 +28,33 @@ typedef struct Movement
 	Account    *credit;			/* in the set, or as peeked without a lock */
 	Amount		amount;
 	int			scale;
-	int			nrows;			/* a final capture with a rest makes two */
-	JournalRow	rows[2];
+	int			nrows;
+	int			max_rows;
+	JournalRow *rows;
+	JournalRow	few[2];			/* a final capture with a rest makes two */
+	const pg_uuid_t *batch_id;	/* of all rows, or NULL */
 	struct Hold *hold;			/* NULL unless a hold is made or changed */
 } Movement;
 
-/* An empty movement over accounts that are locked now. */
+/*
+ * movement_begin: an empty movement over accounts that are locked now.
+ * movement_init: the same over a set that is locked already.  max_rows: how
+ * many journal rows it may get.
+ */
 extern Movement *movement_begin(int64 ledger, const int64 *accounts, int count);
+extern void movement_init(Movement *movement, AccountSet *set, int max_rows);
 
 /*
  * movement_add: the next journal row, of this amount.  The debit side and,
  * if it is touched, the credit side step to their next version; their
  * balances in memory must be those after the row.
+ * movement_post: change both posted balances in memory, and add that row.
  */
 extern JournalRow *movement_add(Movement *movement, const char *kind,
 								Amount amount, bool touch_credit);
+
+extern JournalRow *movement_post(Movement *movement, const char *kind,
+								 Amount amount);
 
 /* Write it all, and let later commands of this transaction see it. */
 extern void movement_write(Movement *movement);

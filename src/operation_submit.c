@@ -100,7 +100,7 @@ typedef struct Submission
 	int64		expires_in_us;
 	int64		attempt_timeout_us;
 	text	   *reentrancy;		/* NULL: the account's */
-	bool		returns_denial;
+	OnDenial	on_denial;
 	KeyCall		call;
 
 	/* worked out before the locks */
@@ -236,7 +236,12 @@ read_arguments(FunctionCallInfo fcinfo, Submission *s)
 											  "100 milliseconds to 1 hour");
 	if (!PG_ARGISNULL(ARG_REENTRANCY))
 		s->reentrancy = PG_GETARG_TEXT_PP(ARG_REENTRANCY);
-	s->returns_denial = input_returns_denial(fcinfo, ARG_ON_DENIAL);
+	s->on_denial = input_on_denial(fcinfo, ARG_ON_DENIAL);
+	if (s->on_denial == DENIAL_RECORD)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("an operation that is denied is not recorded"),
+				 errhint("Use 'raise' or 'return'; the nonce stays free.")));
 }
 
 /* What the nonce stands for: every argument as given, but on_denial. */
@@ -599,7 +604,7 @@ run_once(Submission *s)
 		return true;
 	if (full)
 		backlog_raise_full(s->ledger, s->account);
-	if (!s->returns_denial)
+	if (s->on_denial == DENIAL_RAISE)
 		denial_raise(denial);
 	result_denied(s, denial);
 	return true;

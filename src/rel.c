@@ -89,7 +89,7 @@ static const struct
 	[REL_ACCOUNT] = {"account", 15},
 	[REL_JOURNAL] = {"journal", 20},
 	[REL_HOLD] = {"hold", 13},
-	[REL_KEY] = {"key", 10},
+	[REL_KEY] = {"key", 11},
 	[REL_INSTANCE] = {"instance", 6},
 	[REL_SETTLEMENT] = {"settlement", 3},
 	[REL_OPERATION] = {"operation_data", 37},
@@ -797,4 +797,18 @@ rel_update(Rel *rel, TupleTableSlot *old, Datum *values, bool *nulls,
 		rel_insert_entries(rel, slot, replace,
 						   teller_only_summarizing(indexes), false);
 	ResetPerTupleExprContext(rel->plan->estate);
+}
+
+void
+rel_delete(Rel *rel, TupleTableSlot *slot)
+{
+	TM_FailureData failure;
+	TM_Result	result;
+
+	result = table_tuple_delete(rel->heap, &slot->tts_tid,
+								GetCurrentCommandId(true), InvalidSnapshot,
+								InvalidSnapshot, true, &failure, false);
+	if (result != TM_Ok)
+		elog(ERROR, "locked row of %s changed (%d)",
+			 RelationGetRelationName(rel->heap), (int) result);
 }

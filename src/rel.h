@@ -127,6 +127,9 @@ extern bool rel_insert_if_absent(Rel *rel, Datum *values, bool *nulls);
 extern void rel_update(Rel *rel, TupleTableSlot *old, Datum *values,
 					   bool *nulls, bool *replace);
 
+/* Delete a row that rel_lock_row locked. */
+extern void rel_delete(Rel *rel, TupleTableSlot *slot);
+
 /* A scan over an index by a prefix of its columns; see rel_scan_next. */
 typedef struct RelScan RelScan;
 

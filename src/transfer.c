@@ -19,21 +19,6 @@
 #include "keyed.h"
 #include "transfer.h"
 
-/* The result columns of transfer and capture. */
-enum
-{
-	RESULT_ID,
-	RESULT_STATUS,
-	RESULT_REASON,
-	RESULT_AMOUNT,
-	RESULT_DEBIT_BALANCE,
-	RESULT_DEBIT_VERSION,
-	RESULT_CREDIT_BALANCE,
-	RESULT_CREDIT_VERSION,
-	RESULT_REPLAYED,
-	RESULT_COUNT
-};
-
 /* The arguments of teller.transfer. */
 enum
 {
@@ -45,8 +30,61 @@ enum
 	ARG_EXPECTED_VERSION,
 	ARG_EFFECTIVE_AT,
 	ARG_METADATA,
-	ARG_ON_DENIAL
+	ARG_ON_DENIAL,
+	ARG_MIN_AFTER,
+	ARG_MAX_AFTER,
+	ARG_REQUEST_TIME
 };
+
+static Denial *
+deny_after(const Movement *movement, bool too_little, Amount available,
+		   Amount bound)
+{
+	const Account *account = movement->debit;
+
+	return denial_make(too_little ? ERRCODE_TELLER_INSUFFICIENT_FUNDS :
+					   ERRCODE_TELLER_LIMIT_EXCEEDED,
+					   psprintf("account %lld of ledger %lld would have too %s after the movement",
+								(long long) account->id,
+								(long long) account->ledger,
+								too_little ? "little" : "much"),
+					   psprintf("Available would be %s %s, %s is %s; version %lld.",
+								amount_to_text(available, account->scale),
+								account->asset,
+								too_little ? "min_after" : "max_after",
+								amount_to_text(bound, account->scale),
+								(long long) account->version),
+					   NULL);
+}
+
+/* The conditions on what is available after the movement. */
+static Denial *
+transfer_test_after(Movement *movement, const TransferRequest *request)
+{
+	Amount		available;
+	Amount		bound;
+
+	if (request->min_after == NULL && request->max_after == NULL)
+		return NULL;
+	available = amount_subtract(account_available(movement->set,
+												  movement->debit),
+								movement->amount);
+	if (request->min_after != NULL)
+	{
+		bound = amount_from_numeric(request->min_after, movement->scale,
+									"min_after");
+		if (available < bound)
+			return deny_after(movement, true, available, bound);
+	}
+	if (request->max_after != NULL)
+	{
+		bound = amount_from_numeric(request->max_after, movement->scale,
+									"max_after");
+		if (available > bound)
+			return deny_after(movement, false, available, bound);
+	}
+	return NULL;
+}
 
 static Denial *
 transfer_test(Movement *movement, const TransferRequest *request)
@@ -62,6 +100,8 @@ transfer_test(Movement *movement, const TransferRequest *request)
 	if (denial == NULL)
 		denial = account_test_credit(movement->set, movement->credit,
 									 movement->amount);
+	if (denial == NULL)
+		denial = transfer_test_after(movement, request);
 	return denial;
 }
 
@@ -85,42 +125,34 @@ transfer_decide(const TransferRequest *request)
 	if (movement->denial != NULL)
 		return movement;
 
-	movement->debit->posted = amount_subtract(movement->debit->posted,
-											  movement->amount);
-	movement->credit->posted = amount_add(movement->credit->posted,
-										  movement->amount);
-	row = movement_add(movement, "transfer", movement->amount, true);
+	row = movement_post(movement, "transfer", movement->amount);
 	row->metadata = request->metadata;
 	if (request->has_effective_at)
 		row->effective_at = request->effective_at;
 	return movement;
 }
 
-/*
- * Balances and versions are those after the movement's last row; those of a
- * denial are the present ones.
- */
 void
 transfer_result(const Movement *movement, Datum *values, bool *nulls)
 {
 	bool		denied = movement->denial != NULL;
 
-	memset(nulls, false, RESULT_COUNT);
-	nulls[RESULT_ID] = denied;
-	values[RESULT_ID] = UUIDPGetDatum(&movement->rows[0].id);
-	values[RESULT_STATUS] = CStringGetTextDatum(denied ? "denied" : "posted");
-	nulls[RESULT_REASON] = !denied;
+	memset(nulls, false, TRANSFER_COLUMNS);
+	nulls[TRANSFER_ID] = denied;
+	values[TRANSFER_ID] = UUIDPGetDatum(&movement->rows[0].id);
+	values[TRANSFER_STATUS] = CStringGetTextDatum(denied ? "denied" : "posted");
+	nulls[TRANSFER_REASON] = !denied;
 	if (denied)
-		values[RESULT_REASON] = CStringGetTextDatum(denial_reason(movement->denial));
-	values[RESULT_AMOUNT] = AmountGetDatum(denied ? 0 : movement->amount,
+		values[TRANSFER_REASON] = CStringGetTextDatum(denial_reason(movement->denial));
+	values[TRANSFER_AMOUNT] = AmountGetDatum(denied ? 0 : movement->amount,
 										   movement->scale);
-	values[RESULT_DEBIT_BALANCE] = AmountGetDatum(movement->debit->posted,
+	values[TRANSFER_DEBIT_BALANCE] = AmountGetDatum(movement->debit->posted,
 												  movement->scale);
-	values[RESULT_DEBIT_VERSION] = Int64GetDatum(movement->debit->version);
-	values[RESULT_CREDIT_BALANCE] = AmountGetDatum(movement->credit->posted,
+	values[TRANSFER_DEBIT_VERSION] = Int64GetDatum(movement->debit->version);
+	values[TRANSFER_CREDIT_BALANCE] = AmountGetDatum(movement->credit->posted,
 												   movement->scale);
-	values[RESULT_CREDIT_VERSION] = Int64GetDatum(movement->credit->version);
-	values[RESULT_REPLAYED] = BoolGetDatum(false);
+	values[TRANSFER_CREDIT_VERSION] = Int64GetDatum(movement->credit->version);
+	values[TRANSFER_REPLAYED] = BoolGetDatum(false);
 }
 
 /* ---- teller.transfer -------------------------------------------------- */
@@ -144,10 +176,14 @@ read_request(FunctionCallInfo fcinfo, TransferRequest *request)
 	request->effective_at = input_time(fcinfo, ARG_EFFECTIVE_AT,
 									   "effective_at", 0);
 	request->metadata = input_metadata(fcinfo, ARG_METADATA);
+	if (!PG_ARGISNULL(ARG_MIN_AFTER))
+		request->min_after = PG_GETARG_NUMERIC(ARG_MIN_AFTER);
+	if (!PG_ARGISNULL(ARG_MAX_AFTER))
+		request->max_after = PG_GETARG_NUMERIC(ARG_MAX_AFTER);
 }
 
-static void
-describe_call(const TransferRequest *request, KeyCall *call)
+void
+transfer_describe(const TransferRequest *request, KeyCall *call)
 {
 	call->function = "transfer";
 	key_add_bigint(call, "debit_account", false, request->debit_account);
@@ -158,6 +194,10 @@ describe_call(const TransferRequest *request, KeyCall *call)
 	key_add_time(call, "effective_at", !request->has_effective_at,
 				 request->effective_at);
 	key_add_jsonb(call, "metadata", request->metadata);
+	key_add_numeric(call, "min_after", request->min_after == NULL,
+					NumericGetDatum(request->min_after));
+	key_add_numeric(call, "max_after", request->max_after == NULL,
+					NumericGetDatum(request->max_after));
 }
 
 static Movement *
@@ -181,13 +221,16 @@ teller_transfer(PG_FUNCTION_ARGS)
 	read_request(fcinfo, &request);
 	keyed.ledger = request.ledger;
 	keyed.key = input_label(fcinfo, ARG_KEY, "key");
-	keyed.returns_denial = input_returns_denial(fcinfo, ARG_ON_DENIAL);
+	keyed.on_denial = input_on_denial(fcinfo, ARG_ON_DENIAL);
 	keyed.request = &request;
 	keyed.decide = decide;
 	keyed.result = transfer_result;
 	access_require(request.ledger, ACCESS_POST);
 	amount_check(request.amount, "amount");
 	if (keyed.key != NULL)
-		describe_call(&request, &keyed.call);
+	{
+		transfer_describe(&request, &keyed.call);
+		key_add_request_time(fcinfo, ARG_REQUEST_TIME, &keyed.call);
+	}
 	return keyed_run(fcinfo, &keyed);
 }

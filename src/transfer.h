@@ -13,6 +13,7 @@
 #include "fmgr.h"
 #include "utils/numeric.h"
 
+#include "key.h"
 #include "movement.h"
 
 typedef struct TransferRequest
@@ -26,6 +27,8 @@ typedef struct TransferRequest
 	bool		has_effective_at;
 	TimestampTz effective_at;
 	Jsonb	   *metadata;
+	Numeric		min_after;		/* of the debit account's available balance, */
+	Numeric		max_after;		/* or NULL */
 } TransferRequest;
 
 /*
@@ -35,7 +38,29 @@ typedef struct TransferRequest
  */
 extern Movement *transfer_decide(const TransferRequest *request);
 
-/* The result row of transfer and capture. */
+/* What a key stands for: every argument but the key and on_denial. */
+extern void transfer_describe(const TransferRequest *request, KeyCall *call);
+
+/* The result columns of transfer and capture. */
+typedef enum TransferColumn
+{
+	TRANSFER_ID,
+	TRANSFER_STATUS,
+	TRANSFER_REASON,
+	TRANSFER_AMOUNT,
+	TRANSFER_DEBIT_BALANCE,
+	TRANSFER_DEBIT_VERSION,
+	TRANSFER_CREDIT_BALANCE,
+	TRANSFER_CREDIT_VERSION,
+	TRANSFER_REPLAYED
+} TransferColumn;
+
+#define TRANSFER_COLUMNS (TRANSFER_REPLAYED + 1)
+
+/*
+ * transfer_result: balances and versions are those after the movement's last
+ * row; those of a denial are the present ones.
+ */
 extern void transfer_result(const Movement *movement, Datum *values,
 							bool *nulls);
 

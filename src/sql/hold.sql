@@ -4,14 +4,14 @@ CREATE FUNCTION teller.hold(
 	ledger bigint, debit_account bigint, credit_account bigint, amount numeric,
 	ttl interval DEFAULT NULL, key text DEFAULT NULL,
 	expected_version bigint DEFAULT NULL, metadata jsonb DEFAULT NULL,
-	on_denial text DEFAULT 'raise',
+	on_denial text DEFAULT 'raise', request_time timestamptz DEFAULT NULL,
 	OUT id uuid, OUT status text, OUT reason text, OUT expires_at timestamptz,
 	OUT available numeric, OUT debit_version bigint, OUT replayed boolean) RETURNS record
 	AS 'MODULE_PATHNAME', 'teller_hold' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION teller.hold(bigint, bigint, bigint, numeric, interval, text, bigint, jsonb, text) IS
+COMMENT ON FUNCTION teller.hold(bigint, bigint, bigint, numeric, interval, text, bigint, jsonb, text, timestamptz) IS
 $$Set money of debit_account aside in favour of credit_account until it is captured, released, or ttl has passed.
 Call it as SELECT * FROM teller.hold(...).
-Arguments: amount in units of the asset; ttl above zero and at most a hundred years, default teller.hold_ttl; key, expected_version, metadata, on_denial as in teller.transfer.
+Arguments: amount in units of the asset; ttl above zero and at most a hundred years, default teller.hold_ttl; key, expected_version, metadata, on_denial, request_time as in teller.transfer.
 Result: id of the hold, status open or denied, reason, expires_at, what is available on the debit account after it, its version, replayed.
 Errors: TL001, TL002, TL003, TL004, TL005, TL007, TL009, 22003, 22004, 22023, 54000, 42501, 40001.
 Locks: the debit account; the credit account only if it has a max_balance. Right: post.$$;
@@ -19,25 +19,26 @@ Locks: the debit account; the credit account only if it has a max_balance. Right
 CREATE FUNCTION teller.capture(
 	ledger bigint, hold uuid, amount numeric DEFAULT NULL,
 	final boolean DEFAULT true, key text DEFAULT NULL,
-	on_denial text DEFAULT 'raise',
+	on_denial text DEFAULT 'raise', request_time timestamptz DEFAULT NULL,
 	OUT id uuid, OUT status text, OUT reason text, OUT amount numeric,
 	OUT debit_balance numeric, OUT debit_version bigint,
 	OUT credit_balance numeric, OUT credit_version bigint,
 	OUT replayed boolean) RETURNS record
 	AS 'MODULE_PATHNAME', 'teller_capture' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION teller.capture(bigint, uuid, numeric, boolean, text, text) IS
+COMMENT ON FUNCTION teller.capture(bigint, uuid, numeric, boolean, text, text, timestamptz) IS
 $$Turn a hold, or part of it, into a movement.
-Arguments: amount in units of the asset, default all that remains; final: release what is left after this capture; key, on_denial as in teller.transfer.
+Arguments: amount in units of the asset, default all that remains; final: release what is left after this capture; key, on_denial, request_time as in teller.transfer.
 Result: as teller.transfer; id is the capture's journal row, balances and versions are those after the last row.
 Errors: TL003, TL005, TL006 (captured, released or expired before, or due), TL009, 22023 (more than remains), 55000 (hold of an operation), 42501, 40001.
 Locks: both accounts by account_id, then the hold. Right: post.$$;
 
 CREATE FUNCTION teller.release(
 	ledger bigint, hold uuid, key text DEFAULT NULL,
+	request_time timestamptz DEFAULT NULL,
 	OUT id uuid, OUT status text, OUT reason text, OUT expires_at timestamptz,
 	OUT available numeric, OUT debit_version bigint, OUT replayed boolean) RETURNS record
 	AS 'MODULE_PATHNAME', 'teller_release' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION teller.release(bigint, uuid, text) IS
+COMMENT ON FUNCTION teller.release(bigint, uuid, text, timestamptz) IS
 $$Give back what remains of a hold.
 Result: as teller.hold, status released.
 Errors: TL003, TL006, TL009, 55000 (hold of an operation), 42501, 40001.

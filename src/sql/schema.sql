@@ -97,6 +97,8 @@ CREATE TABLE teller.journal (
 );
 CREATE INDEX journal_debit ON teller.journal (ledger_id, debit_account, debit_version);
 CREATE INDEX journal_credit ON teller.journal (ledger_id, credit_account, credit_version);
+CREATE INDEX journal_reverses ON teller.journal (ledger_id, reverses)
+	WHERE reverses IS NOT NULL;
 -- One terminal record per hold, by constraint.
 CREATE UNIQUE INDEX journal_hold_end ON teller.journal (ledger_id, hold_id)
 	WHERE ends_hold;
@@ -149,6 +151,7 @@ CREATE TABLE teller.key (
 	reason		text COLLATE "C",
 	result		jsonb NOT NULL,
 	created_at	timestamptz NOT NULL,
+	request_time	timestamptz CHECK (isfinite(request_time)),
 	PRIMARY KEY (ledger_id, key)
 );
 COMMENT ON TABLE teller.key IS 'idempotency: what was asked under a key, and the answer it got';

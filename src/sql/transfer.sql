@@ -4,16 +4,17 @@ CREATE FUNCTION teller.transfer(
 	ledger bigint, debit_account bigint, credit_account bigint, amount numeric,
 	key text DEFAULT NULL, expected_version bigint DEFAULT NULL,
 	effective_at timestamptz DEFAULT NULL, metadata jsonb DEFAULT NULL,
-	on_denial text DEFAULT 'raise',
+	on_denial text DEFAULT 'raise', min_after numeric DEFAULT NULL,
+	max_after numeric DEFAULT NULL, request_time timestamptz DEFAULT NULL,
 	OUT id uuid, OUT status text, OUT reason text, OUT amount numeric,
 	OUT debit_balance numeric, OUT debit_version bigint,
 	OUT credit_balance numeric, OUT credit_version bigint,
 	OUT replayed boolean) RETURNS record
 	AS 'MODULE_PATHNAME', 'teller_transfer' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION teller.transfer(bigint, bigint, bigint, numeric, text, bigint, timestamptz, jsonb, text) IS
+COMMENT ON FUNCTION teller.transfer(bigint, bigint, bigint, numeric, text, bigint, timestamptz, jsonb, text, numeric, numeric, timestamptz) IS
 $$Move money from debit_account (where it comes from) to credit_account, now.
 Call it as SELECT * FROM teller.transfer(...).
-Arguments: amount in units of the asset, above zero, at most the asset's decimals; key (1 to 255 bytes): the same call again is answered and not repeated; expected_version: the debit account's version, 0 or more; effective_at: business time, default the clock reading; metadata: a JSON object or array, at most 64 kB; on_denial: raise, or return (a row with status denied and the reason).
+Arguments: amount in units of the asset, above zero, at most the asset's decimals; key (1 to 255 bytes): the same call again is answered and not repeated; expected_version: the debit account's version, 0 or more; effective_at: business time, default the clock reading; metadata: a JSON object or array, at most 64 kB; on_denial: raise; return (a row with status denied and the reason; the key stays free); record (such a row, stored under the key and replayed for ever); min_after, max_after: what must be available on the debit account after the movement, at least (else TL001) and at most (else TL004); request_time: when the application made the request; a key with one may be pruned when it is older than teller.key_retention, and is then refused (TL012), without one it is kept for ever.
 Result: id of the journal row, status posted or denied, reason, amount, both posted balances and versions after it, replayed.
-Errors: TL001, TL002, TL003, TL004, TL005, TL007, TL009, 22003, 22004, 22023, 54000, 42501, 40001.
+Errors: TL001, TL002, TL003, TL004, TL005, TL007, TL009, TL012, 22003, 22004, 22023, 54000, 42501, 40001.
 Locks: both accounts FOR NO KEY UPDATE by account_id until the transaction ends. Exact at READ COMMITTED; above it a stale caller gets 40001. Right: post.$$;

@@ -296,14 +296,21 @@ BEGIN ATOMIC
 	LEFT JOIN teller.journal j ON j.ledger_id = k.ledger_id AND j.id = k.id
 	LEFT JOIN teller.hold h ON h.ledger_id = k.ledger_id AND h.hold_id = k.id
 	WHERE ($1 IS NULL OR k.ledger_id = $1) AND k.status <> 'denied'
-		AND NOT CASE WHEN k.function IN ('hold', 'release') THEN h.hold_id IS NOT NULL
+		AND NOT CASE WHEN k.function IN ('hold', 'release', 'extend_hold', 'adjust_hold')
+				THEN h.hold_id IS NOT NULL
+			WHEN k.function IN ('post', 'reverse_batch')
+				THEN coalesce((k.result ->> 'count')::bigint = (SELECT count(*) FROM teller.journal b
+					WHERE b.ledger_id = k.ledger_id AND b.batch_id = k.id AND b.id > k.id
+						AND b.id <= (left(k.id::text, 28) || 'ffffffff')::uuid)
+					AND k.result ->> 'batch_id' = k.id::text, false)
 			ELSE coalesce(j.amount = (k.result ->> 'amount')::numeric
 				AND k.result ->> 'id' = k.id::text, false) END
 	UNION ALL
 	SELECT 'I13', k.ledger_id, 'keys ' || string_agg(quote_literal(k.key), ', '),
 		format('%s is the effect of %s keys', k.id, count(*))
 	FROM teller.key k
-	WHERE ($1 IS NULL OR k.ledger_id = $1) AND k.status <> 'denied' AND k.function <> 'release'
+	WHERE ($1 IS NULL OR k.ledger_id = $1) AND k.status <> 'denied'
+		AND k.function NOT IN ('release', 'extend_hold', 'adjust_hold')
 	GROUP BY k.ledger_id, k.id
 	HAVING count(*) > 1;
 END;
