@@ -81,8 +81,8 @@ new_hold(const HoldRequest *request, Movement *movement)
  * Lock the debit account, and the credit account only if it has a maximum:
  * else nobody queues there.
  */
-static Movement *
-lock_sides(int64 ledger, int64 debit, int64 credit)
+Movement *
+hold_lock_sides(int64 ledger, int64 debit, int64 credit)
 {
 	int64		accounts[2] = {debit, credit};
 	Account    *peeked = account_peek(ledger, credit, NULL);
@@ -100,8 +100,8 @@ lock_sides(int64 ledger, int64 debit, int64 credit)
 }
 
 /* True if the credit account's row keeps a sum of its holds. */
-static bool
-counts_credit(const Movement *movement)
+bool
+hold_counts_credit(const Movement *movement)
 {
 	return movement->credit->slot != NULL && movement->credit->has_max;
 }
@@ -132,8 +132,8 @@ hold_decide_place(const HoldRequest *request)
 
 	amount_check(request->amount, "amount");
 	account_check_pair(request->debit_account, request->credit_account);
-	movement = lock_sides(request->ledger, request->debit_account,
-						  request->credit_account);
+	movement = hold_lock_sides(request->ledger, request->debit_account,
+							   request->credit_account);
 	account_check_assets(movement->debit, movement->credit);
 	movement->amount = amount_to_move(request->amount, movement->scale,
 									  "amount");
@@ -145,11 +145,11 @@ hold_decide_place(const HoldRequest *request)
 	movement->hold = hold;
 	movement->debit->pending_debit = amount_add(movement->debit->pending_debit,
 												movement->amount);
-	if (counts_credit(movement))
+	if (hold_counts_credit(movement))
 		movement->credit->pending_credit =
 			amount_add(movement->credit->pending_credit, movement->amount);
 	row = movement_add(movement, "hold", movement->amount,
-					   counts_credit(movement));
+					   hold_counts_credit(movement));
 	row->hold_id = &hold->id;
 	row->operation_id = request->operation_id;
 	row->metadata = request->metadata;
@@ -208,17 +208,17 @@ give_back(Movement *movement, Amount rest, const char *kind)
 
 	movement->debit->pending_debit =
 		amount_subtract(movement->debit->pending_debit, rest);
-	if (counts_credit(movement))
+	if (hold_counts_credit(movement))
 		movement->credit->pending_credit =
 			amount_subtract(movement->credit->pending_credit, rest);
 	hold->released = amount_add(hold->released, rest);
-	row = movement_add(movement, kind, rest, counts_credit(movement));
+	row = movement_add(movement, kind, rest, hold_counts_credit(movement));
 	row->hold_id = &hold->id;
 	return row;
 }
 
-static void
-end_hold(Movement *movement, HoldState state, JournalRow *row)
+void
+hold_end(Movement *movement, HoldState state, JournalRow *row)
 {
 	movement->hold->state = state;
 	movement->hold->ended_at = movement->set->now;
@@ -280,7 +280,7 @@ capture_apply(Movement *movement, bool final, const pg_uuid_t *operation)
 		row->operation_id = operation;
 	}
 	if (hold_remaining(hold) == 0)
-		end_hold(movement, HOLD_CAPTURED, row);
+		hold_end(movement, HOLD_CAPTURED, row);
 }
 
 Movement *
@@ -315,23 +315,31 @@ hold_decide_capture(int64 ledger, const pg_uuid_t *id, Numeric amount,
 }
 
 Movement *
-hold_decide_release(int64 ledger, const pg_uuid_t *id,
-					const pg_uuid_t *operation)
+hold_lock_open(int64 ledger, const pg_uuid_t *id, const pg_uuid_t *operation)
 {
 	Hold	   *peeked = hold_peek(ledger, id);
-	Movement   *movement = lock_sides(ledger, peeked->debit_account,
-									  peeked->credit_account);
-	JournalRow *row;
+	Movement   *movement = hold_lock_sides(ledger, peeked->debit_account,
+										   peeked->credit_account);
 
 	movement->hold = hold_lock(ledger, id);
 	check_operation(movement->hold, operation);
 	movement->denial = test_open(movement->hold, movement->set->now);
+	return movement;
+}
+
+Movement *
+hold_decide_release(int64 ledger, const pg_uuid_t *id,
+					const pg_uuid_t *operation)
+{
+	Movement   *movement = hold_lock_open(ledger, id, operation);
+	JournalRow *row;
+
 	if (movement->denial != NULL)
 		return movement;
 	movement->amount = hold_remaining(movement->hold);
 	row = give_back(movement, movement->amount, "release");
 	row->operation_id = operation;
-	end_hold(movement, HOLD_RELEASED, row);
+	hold_end(movement, HOLD_RELEASED, row);
 	return movement;
 }
 
@@ -339,6 +347,6 @@ hold_decide_release(int64 ledger, const pg_uuid_t *id,
 void
 hold_expire_locked(Movement *movement)
 {
-	end_hold(movement, HOLD_EXPIRED,
+	hold_end(movement, HOLD_EXPIRED,
 			 give_back(movement, hold_remaining(movement->hold), "expire"));
 }

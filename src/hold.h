@@ -51,6 +51,25 @@ extern Movement *hold_decide_capture(int64 ledger, const pg_uuid_t *hold,
 extern Movement *hold_decide_release(int64 ledger, const pg_uuid_t *hold,
 									 const pg_uuid_t *operation);
 
+/*
+ * hold_decide_extend: a later deadline, ttl from now; 22023 if that is not
+ * later than the one it has.
+ * hold_decide_adjust: another total, at least what is captured and released
+ * (22023).  More is tested as a new hold would be.  One journal row records
+ * what was and what is; none if nothing changes.
+ */
+extern Movement *hold_decide_extend(int64 ledger, const pg_uuid_t *hold,
+									const Interval *ttl);
+extern Movement *hold_decide_adjust(int64 ledger, const pg_uuid_t *hold,
+									Numeric amount);
+
+/* The parts that hold.c and hold_change.c share. */
+extern Movement *hold_lock_sides(int64 ledger, int64 debit, int64 credit);
+extern Movement *hold_lock_open(int64 ledger, const pg_uuid_t *hold,
+								const pg_uuid_t *operation);
+extern bool hold_counts_credit(const Movement *movement);
+extern void hold_end(Movement *movement, HoldState state, JournalRow *row);
+
 /* now + ttl; 22023 unless ttl is above zero and at most a hundred years. */
 extern TimestampTz hold_deadline(TimestampTz now, const Interval *ttl);
 

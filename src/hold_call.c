@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * hold_call.c
- *	  teller.hold, teller.capture and teller.release as SQL calls them.
+ *	  teller.hold, capture, release, extend_hold and adjust_hold as SQL calls
+ *	  them.
  *
  * Portions Copyright (c) 2026, the pg_teller authors
  *
@@ -153,20 +154,21 @@ teller_hold(PG_FUNCTION_ARGS)
 	return keyed_run(fcinfo, &keyed);
 }
 
-/* ---- teller.capture and teller.release -------------------------------- */
+/* ---- what is done with a hold ----------------------------------------- */
 
-typedef struct EndRequest
+typedef struct HoldCall
 {
 	int64		ledger;
 	pg_uuid_t  *hold;
-	Numeric		amount;			/* NULL: all that remains */
+	Numeric		amount;			/* capture: NULL for all that remains */
 	bool		final;
-} EndRequest;
+	Interval   *ttl;
+} HoldCall;
 
 static Movement *
 decide_capture(const void *arg)
 {
-	const EndRequest *request = arg;
+	const HoldCall *request = arg;
 
 	return hold_decide_capture(request->ledger, request->hold,
 							   request->amount, request->final, NULL);
@@ -175,17 +177,33 @@ decide_capture(const void *arg)
 static Movement *
 decide_release(const void *arg)
 {
-	const EndRequest *request = arg;
+	const HoldCall *request = arg;
 
 	return hold_decide_release(request->ledger, request->hold, NULL);
 }
 
+static Movement *
+decide_extend(const void *arg)
+{
+	const HoldCall *request = arg;
+
+	return hold_decide_extend(request->ledger, request->hold, request->ttl);
+}
+
+static Movement *
+decide_adjust(const void *arg)
+{
+	const HoldCall *request = arg;
+
+	return hold_decide_adjust(request->ledger, request->hold, request->amount);
+}
+
 static void
-read_end(FunctionCallInfo fcinfo, EndRequest *request)
+read_call(FunctionCallInfo fcinfo, HoldCall *request)
 {
 	input_require(fcinfo, 0, "ledger");
 	input_require(fcinfo, 1, "hold");
-	memset(request, 0, sizeof(EndRequest));
+	memset(request, 0, sizeof(HoldCall));
 	request->ledger = PG_GETARG_INT64(0);
 	request->hold = PG_GETARG_UUID_P(1);
 }
@@ -196,10 +214,10 @@ PG_FUNCTION_INFO_V1(teller_capture);
 Datum
 teller_capture(PG_FUNCTION_ARGS)
 {
-	EndRequest	request;
+	HoldCall	request;
 	KeyedMovement keyed = {0};
 
-	read_end(fcinfo, &request);
+	read_call(fcinfo, &request);
 	if (!PG_ARGISNULL(2))
 		request.amount = PG_GETARG_NUMERIC(2);
 	input_require(fcinfo, 3, "final");
@@ -232,10 +250,10 @@ PG_FUNCTION_INFO_V1(teller_release);
 Datum
 teller_release(PG_FUNCTION_ARGS)
 {
-	EndRequest	request;
+	HoldCall	request;
 	KeyedMovement keyed = {0};
 
-	read_end(fcinfo, &request);
+	read_call(fcinfo, &request);
 	keyed.ledger = request.ledger;
 	keyed.key = input_label(fcinfo, 2, "key");
 	keyed.request = &request;
@@ -248,6 +266,69 @@ teller_release(PG_FUNCTION_ARGS)
 		keyed.call.function = "release";
 		key_add_uuid(&keyed.call, "hold", request.hold);
 		key_add_request_time(fcinfo, 3, &keyed.call);
+	}
+	return keyed_run(fcinfo, &keyed);
+}
+
+PG_FUNCTION_INFO_V1(teller_extend_hold);
+
+/* teller.extend_hold(ledger, hold, ttl, key, request_time) */
+Datum
+teller_extend_hold(PG_FUNCTION_ARGS)
+{
+	HoldCall	request;
+	KeyedMovement keyed = {0};
+
+	read_call(fcinfo, &request);
+	input_require(fcinfo, 2, "ttl");
+	request.ttl = PG_GETARG_INTERVAL_P(2);
+	(void) hold_deadline(GetCurrentTimestamp(), request.ttl);
+	keyed.ledger = request.ledger;
+	keyed.key = input_label(fcinfo, 3, "key");
+	keyed.request = &request;
+	keyed.decide = decide_extend;
+	keyed.result = hold_result;
+	access_require(request.ledger, ACCESS_POST);
+
+	if (keyed.key != NULL)
+	{
+		keyed.call.function = "extend_hold";
+		key_add_uuid(&keyed.call, "hold", request.hold);
+		key_add_interval(&keyed.call, "ttl", false,
+						 PointerGetDatum(request.ttl));
+		key_add_request_time(fcinfo, 4, &keyed.call);
+	}
+	return keyed_run(fcinfo, &keyed);
+}
+
+PG_FUNCTION_INFO_V1(teller_adjust_hold);
+
+/* teller.adjust_hold(ledger, hold, amount, key, on_denial, request_time) */
+Datum
+teller_adjust_hold(PG_FUNCTION_ARGS)
+{
+	HoldCall	request;
+	KeyedMovement keyed = {0};
+
+	read_call(fcinfo, &request);
+	input_require(fcinfo, 2, "amount");
+	request.amount = PG_GETARG_NUMERIC(2);
+	keyed.ledger = request.ledger;
+	keyed.key = input_label(fcinfo, 3, "key");
+	keyed.on_denial = input_on_denial(fcinfo, 4);
+	keyed.request = &request;
+	keyed.decide = decide_adjust;
+	keyed.result = hold_result;
+	access_require(request.ledger, ACCESS_POST);
+	amount_check(request.amount, "amount");
+
+	if (keyed.key != NULL)
+	{
+		keyed.call.function = "adjust_hold";
+		key_add_uuid(&keyed.call, "hold", request.hold);
+		key_add_numeric(&keyed.call, "amount", false,
+						NumericGetDatum(request.amount));
+		key_add_request_time(fcinfo, 5, &keyed.call);
 	}
 	return keyed_run(fcinfo, &keyed);
 }

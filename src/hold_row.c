@@ -120,7 +120,7 @@ raise_missing(int64 ledger, const pg_uuid_t *id)
 }
 
 /*
- * The hold without a lock; its accounts and amount never change.  Looked for
+ * The hold without a lock; its accounts never change.  Looked for
  * in the newest snapshot: above READ COMMITTED a hold that is younger than the
  * transaction's is not unknown, its account is stale (40001).
  */
@@ -202,18 +202,24 @@ hold_write(Hold *hold)
 	bool		nulls[COL_COUNT] = {0};
 	bool		replace[COL_COUNT] = {0};
 
+	if (hold->extended)
+		wake_at_commit(hold->expires_at);
 	if (hold->is_new)
 	{
 		hold_insert(hold);
 		return;
 	}
+	values[COL_AMOUNT] = AmountGetDatum(hold->amount, hold->scale);
 	values[COL_CAPTURED] = AmountGetDatum(hold->captured, hold->scale);
 	values[COL_RELEASED] = AmountGetDatum(hold->released, hold->scale);
+	values[COL_EXPIRES_AT] = TimestampTzGetDatum(hold->expires_at);
 	values[COL_STATE] = CStringGetTextDatum(state_names[hold->state]);
 	values[COL_ENDED_AT] = TimestampTzGetDatum(hold->ended_at);
 	nulls[COL_ENDED_AT] = hold->state == HOLD_OPEN;
 	replace[COL_CAPTURED] = replace[COL_RELEASED] = replace[COL_STATE] =
 		replace[COL_ENDED_AT] = true;
+	replace[COL_AMOUNT] = hold->adjusted;
+	replace[COL_EXPIRES_AT] = hold->extended;
 	rel_update(hold->rel, hold->slot, values, nulls, replace);
 }
 

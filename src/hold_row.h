@@ -45,6 +45,8 @@ typedef struct Hold
 	TimestampTz ended_at;
 	Jsonb	   *metadata;
 	bool		is_new;
+	bool		adjusted;		/* the amount is another */
+	bool		extended;		/* the deadline is another */
 	Rel		   *rel;
 	TupleTableSlot *slot;		/* the locked row; NULL if new */
 } Hold;
@@ -53,7 +55,7 @@ extern Amount hold_remaining(const Hold *hold);
 extern bool hold_is_due(const Hold *hold, TimestampTz now);
 extern const char *hold_state_name(HoldState state);
 
-/* The row without a lock: its accounts and amount never change. */
+/* The row without a lock: its accounts never change. */
 extern Hold *hold_peek(int64 ledger, const pg_uuid_t *id);
 
 /* The locked row; its accounts must be locked already. */

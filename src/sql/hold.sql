@@ -44,6 +44,32 @@ Result: as teller.hold, status released.
 Errors: TL003, TL006, TL009, 55000 (hold of an operation), 42501, 40001.
 Locks: the debit account (the credit account too if it has a max_balance), then the hold. Right: post.$$;
 
+CREATE FUNCTION teller.extend_hold(
+	ledger bigint, hold uuid, ttl interval, key text DEFAULT NULL,
+	request_time timestamptz DEFAULT NULL,
+	OUT id uuid, OUT status text, OUT reason text, OUT expires_at timestamptz,
+	OUT available numeric, OUT debit_version bigint, OUT replayed boolean) RETURNS record
+	AS 'MODULE_PATHNAME', 'teller_extend_hold' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION teller.extend_hold(bigint, uuid, interval, text, timestamptz) IS
+$$Give an open hold a later deadline: ttl from now. The journal records the old and the new one.
+Arguments: ttl above zero and at most a hundred years; key, request_time as in teller.transfer.
+Result: as teller.hold.
+Errors: TL003, TL006 (not open, or due), TL009, TL012, 22004, 22023 (not later than the present deadline), 55000 (hold of an operation), 42501, 40001.
+Locks: the debit account (the credit account too if it has a max_balance), then the hold. Right: post.$$;
+
+CREATE FUNCTION teller.adjust_hold(
+	ledger bigint, hold uuid, amount numeric, key text DEFAULT NULL,
+	on_denial text DEFAULT 'raise', request_time timestamptz DEFAULT NULL,
+	OUT id uuid, OUT status text, OUT reason text, OUT expires_at timestamptz,
+	OUT available numeric, OUT debit_version bigint, OUT replayed boolean) RETURNS record
+	AS 'MODULE_PATHNAME', 'teller_adjust_hold' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION teller.adjust_hold(bigint, uuid, numeric, text, text, timestamptz) IS
+$$Make an open hold larger or smaller: amount is its new total, at least what is captured already. The journal records the old and the new one; the same amount again changes nothing. A hold of which nothing remains ends.
+Arguments: amount in units of the asset, above zero; key, on_denial, request_time as in teller.transfer.
+Result: as teller.hold.
+Errors: TL001, TL003, TL004, TL005 (a larger hold), TL006 (not open, or due), TL009, TL012, 22003, 22004, 22023, 55000 (hold of an operation), 42501, 40001.
+Locks: the debit account (the credit account too if it has a max_balance), then the hold. Right: post.$$;
+
 CREATE FUNCTION teller.expire_due(max_holds integer DEFAULT 1000) RETURNS integer
 	AS 'MODULE_PATHNAME', 'teller_expire_due' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION teller.expire_due(integer) IS

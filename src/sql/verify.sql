@@ -10,6 +10,7 @@ CREATE VIEW teller.verify_side AS
 		recorded_at,
 		CASE WHEN kind IN ('transfer', 'capture', 'reversal') THEN -amount ELSE 0 END AS moved,
 		CASE kind WHEN 'hold' THEN amount
+			WHEN 'adjust' THEN (metadata ->> 'new_amount')::numeric - (metadata ->> 'old_amount')::numeric
 			WHEN 'capture' THEN -amount WHEN 'release' THEN -amount
 			WHEN 'expire' THEN -amount ELSE 0 END AS reserved
 	FROM teller.journal
@@ -19,6 +20,7 @@ CREATE VIEW teller.verify_side AS
 		credit_version, credit_posted, credit_pending, recorded_at,
 		CASE WHEN kind IN ('transfer', 'capture', 'reversal') THEN amount ELSE 0 END,
 		CASE kind WHEN 'hold' THEN amount
+			WHEN 'adjust' THEN (metadata ->> 'new_amount')::numeric - (metadata ->> 'old_amount')::numeric
 			WHEN 'capture' THEN -amount WHEN 'release' THEN -amount
 			WHEN 'expire' THEN -amount ELSE 0 END
 	FROM teller.journal
@@ -211,7 +213,9 @@ CREATE FUNCTION teller.verify_holds(bigint)
 BEGIN ATOMIC
 	WITH events AS (
 		SELECT j.ledger_id, j.hold_id,
-			sum(j.amount) FILTER (WHERE j.kind = 'hold') AS placed,
+			sum(CASE j.kind WHEN 'hold' THEN j.amount
+				WHEN 'adjust' THEN (j.metadata ->> 'new_amount')::numeric
+					- (j.metadata ->> 'old_amount')::numeric END) AS placed,
 			coalesce(sum(j.amount) FILTER (WHERE j.kind = 'capture'), 0) AS captured,
 			coalesce(sum(j.amount) FILTER (WHERE j.kind IN ('release', 'expire')), 0) AS released,
 			count(*) FILTER (WHERE j.ends_hold) AS ends,

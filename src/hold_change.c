@@ -1,0 +1,145 @@
+/*-------------------------------------------------------------------------
+ *
+ * hold_change.c
+ *	  Holds that are changed while they are open: a later deadline, another
+ *	  amount.
+ *
+ * Each change is a row of the journal, whose metadata say what was and what
+ * is.  Its amount is the difference for an adjustment, and what remains for
+ * an extension, which moves nothing.
+ *
+ * Portions Copyright (c) 2026, the pg_teller authors
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "compat.h"
+#include "errcodes.h"
+#include "hold.h"
+#include "key.h"
+
+/* ---- extend ----------------------------------------------------------- */
+
+static void
+check_later(const Hold *hold, TimestampTz deadline)
+{
+	if (deadline > hold->expires_at)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("the new deadline of hold %s is not later than the present one",
+					clock_id_text(&hold->id)),
+			 errdetail("It would be %s, it is %s.",
+					   pstrdup(timestamptz_to_str(deadline)),
+					   pstrdup(timestamptz_to_str(hold->expires_at)))));
+}
+
+Movement *
+hold_decide_extend(int64 ledger, const pg_uuid_t *id, const Interval *ttl)
+{
+	Movement   *movement = hold_lock_open(ledger, id, NULL);
+	Hold	   *hold = movement->hold;
+	KeyCall		change = {0};
+	TimestampTz deadline;
+	JournalRow *row;
+
+	if (movement->denial != NULL)
+		return movement;
+	deadline = hold_deadline(movement->set->now, ttl);
+	check_later(hold, deadline);
+	key_add_time(&change, "old_expires_at", false, hold->expires_at);
+	key_add_time(&change, "new_expires_at", false, deadline);
+	hold->expires_at = deadline;
+	hold->extended = true;
+	movement->amount = hold_remaining(hold);
+	row = movement_add(movement, "extend", movement->amount, false);
+	row->hold_id = &hold->id;
+	row->metadata = key_arguments(&change);
+	return movement;
+}
+
+/* ---- adjust ----------------------------------------------------------- */
+
+/* Always raised: what is asked is impossible, not merely too much. */
+static Denial *
+test_total(const Hold *hold, Amount total)
+{
+	Amount		used = amount_add(hold->captured, hold->released);
+	Denial	   *denial;
+
+	if (total >= used)
+		return NULL;
+	denial = denial_make(ERRCODE_INVALID_PARAMETER_VALUE,
+						 psprintf("amount is less than what is captured of hold %s",
+								  clock_id_text(&hold->id)),
+						 psprintf("%s is captured or released, asked %s.",
+								  amount_to_text(used, hold->scale),
+								  amount_to_text(total, hold->scale)),
+						 NULL);
+	denial->always_raised = true;
+	return denial;
+}
+
+static Denial *
+test_more(Movement *movement, Amount more)
+{
+	Denial	   *denial;
+
+	if (more <= 0)
+		return NULL;
+	denial = account_test_debit(movement->set, movement->debit, more);
+	if (denial == NULL)
+		denial = account_test_credit(movement->set, movement->credit, more);
+	return denial;
+}
+
+static void
+adjust(Movement *movement, Amount total)
+{
+	Hold	   *hold = movement->hold;
+	Amount		more = total - hold->amount;
+	KeyCall		change = {0};
+	JournalRow *row;
+
+	key_add_numeric(&change, "old_amount", false,
+					AmountGetDatum(hold->amount, hold->scale));
+	key_add_numeric(&change, "new_amount", false,
+					AmountGetDatum(total, hold->scale));
+	movement->debit->pending_debit = amount_add(movement->debit->pending_debit,
+												more);
+	if (hold_counts_credit(movement))
+		movement->credit->pending_credit =
+			amount_add(movement->credit->pending_credit, more);
+	hold->amount = total;
+	hold->adjusted = true;
+	movement->amount = more < 0 ? -more : more;
+	row = movement_add(movement, "adjust", movement->amount,
+					   hold_counts_credit(movement));
+	row->hold_id = &hold->id;
+	row->metadata = key_arguments(&change);
+	if (hold_remaining(hold) == 0)
+		hold_end(movement, hold->captured > 0 ? HOLD_CAPTURED : HOLD_RELEASED,
+				 row);
+}
+
+Movement *
+hold_decide_adjust(int64 ledger, const pg_uuid_t *id, Numeric amount)
+{
+	Movement   *movement = hold_lock_open(ledger, id, NULL);
+	Hold	   *hold = movement->hold;
+	Amount		total;
+
+	if (movement->denial != NULL)
+		return movement;
+	total = amount_to_move(amount, hold->scale, "amount");
+	movement->denial = test_total(hold, total);
+	if (movement->denial == NULL)
+		movement->denial = test_more(movement, total - hold->amount);
+	if (movement->denial == NULL && total != hold->amount)
+		adjust(movement, total);
+	return movement;
+}
