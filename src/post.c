@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "clock.h"
+#include "period.h"
 #include "post.h"
 
 /* True if the item is decided in this call. */
@@ -31,6 +32,10 @@ post_lock(PostBatch *batch)
 	for (int i = 0; i < batch->count; i++)
 		if (is_new(&batch->items[i]))
 		{
+			/* All items have the same. */
+			if (n == 0 && batch->items[i].request.has_effective_at)
+				period_check(batch->ledger,
+							 batch->items[i].request.effective_at);
 			accounts[n++] = batch->items[i].request.debit_account;
 			accounts[n++] = batch->items[i].request.credit_account;
 		}

@@ -88,6 +88,7 @@ static const struct
 	[REL_LEDGER_GRANT] = {"ledger_grant", 3},
 	[REL_ACCOUNT] = {"account", 15},
 	[REL_JOURNAL] = {"journal", 20},
+	[REL_PERIOD] = {"period", 3},
 	[REL_HOLD] = {"hold", 13},
 	[REL_KEY] = {"key", 11},
 	[REL_INSTANCE] = {"instance", 6},

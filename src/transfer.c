@@ -17,6 +17,7 @@
 #include "errcodes.h"
 #include "input.h"
 #include "keyed.h"
+#include "period.h"
 #include "transfer.h"
 
 /* The arguments of teller.transfer. */
@@ -114,6 +115,8 @@ transfer_decide(const TransferRequest *request)
 
 	amount_check(request->amount, "amount");
 	account_check_pair(request->debit_account, request->credit_account);
+	if (request->has_effective_at)
+		period_check(request->ledger, request->effective_at);
 	movement = movement_begin(request->ledger, accounts, 2);
 	movement->debit = account_in_set(movement->set, request->debit_account);
 	movement->credit = account_in_set(movement->set, request->credit_account);

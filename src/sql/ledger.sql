@@ -52,3 +52,9 @@ CREATE FUNCTION teller.revoke_ledger(ledger bigint, grantee regrole) RETURNS voi
 	AS 'MODULE_PATHNAME', 'teller_revoke_ledger' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION teller.revoke_ledger(bigint, regrole) IS
 $$Take a role's right on a ledger back; nothing happens if it has none. Errors: TL009, 22004, 42501. Right: the owner of pg_teller.$$;
+
+CREATE FUNCTION teller.close_period(ledger bigint, until timestamptz) RETURNS void
+	AS 'MODULE_PATHNAME', 'teller_close_period' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION teller.close_period(bigint, timestamptz) IS
+$$Close the periods of a ledger: nothing becomes effective before until any more (55000). until: not in the future, and not before a period that is closed; the same again is a no-op.
+Errors: TL009, 22004, 22023, 42501. Locks: the ledger's row until the transaction ends, which stops movements that are given an effective_at; waits for the movements of all ledgers that are in progress. Right: the owner of pg_teller.$$;

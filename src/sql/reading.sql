@@ -45,3 +45,19 @@ CREATE VIEW teller.open_hold WITH (security_barrier) AS
 	FROM teller.hold h
 	WHERE h.state = 'open' AND teller.may_read(h.ledger_id);
 COMMENT ON VIEW teller.open_hold IS 'every hold in state open, due ones too: they bind no money and wait for the sweep';
+
+CREATE FUNCTION teller.statement(
+	ledger bigint, account bigint, after_version bigint DEFAULT 0,
+	max_rows integer DEFAULT 1000) RETURNS SETOF teller.posting
+	AS 'MODULE_PATHNAME', 'teller_statement' LANGUAGE C STABLE PARALLEL UNSAFE;
+COMMENT ON FUNCTION teller.statement(bigint, bigint, bigint, integer) IS
+$$A page of an account's postings in the order of its versions: those after after_version (0 or more), at most max_rows (1 to 10000). The next page begins after the last version of this one.
+Result: rows of teller.posting.
+Errors: TL009, 22004, 22023, 42501. Locks: none. Right: read.$$;
+
+CREATE FUNCTION teller.balance_at(
+	ledger bigint, account bigint, at timestamptz, by text DEFAULT 'recorded') RETURNS numeric
+	AS 'MODULE_PATHNAME', 'teller_balance_at' LANGUAGE C STABLE PARALLEL UNSAFE;
+COMMENT ON FUNCTION teller.balance_at(bigint, bigint, timestamptz, text) IS
+$$The posted balance of an account as it was at a moment, in units of its asset: by recorded, what the book said then; by effective, what it says today of that moment, with the rows that were recorded later but effective by then.
+Errors: TL009, 22004, 22023, 42501. Locks: none. Right: read.$$;

@@ -99,6 +99,11 @@ CREATE INDEX journal_debit ON teller.journal (ledger_id, debit_account, debit_ve
 CREATE INDEX journal_credit ON teller.journal (ledger_id, credit_account, credit_version);
 CREATE INDEX journal_reverses ON teller.journal (ledger_id, reverses)
 	WHERE reverses IS NOT NULL;
+-- The rows that were not effective when they were recorded: few, as a rule.
+CREATE INDEX journal_debit_dated ON teller.journal (ledger_id, debit_account)
+	WHERE effective_at <> recorded_at;
+CREATE INDEX journal_credit_dated ON teller.journal (ledger_id, credit_account)
+	WHERE effective_at <> recorded_at;
 -- One terminal record per hold, by constraint.
 CREATE UNIQUE INDEX journal_hold_end ON teller.journal (ledger_id, hold_id)
 	WHERE ends_hold;
@@ -106,6 +111,13 @@ COMMENT ON TABLE teller.journal IS 'append-only: one row for every movement and 
 COMMENT ON COLUMN teller.journal.debit_version IS 'the debit account''s version after this row; NULL where the row did not touch it';
 COMMENT ON COLUMN teller.journal.credit_version IS 'the credit account''s version after this row; NULL where the row did not touch it';
 COMMENT ON COLUMN teller.journal.ends_hold IS 'true on the one row after which nothing of its hold remains';
+
+CREATE TABLE teller.period (
+	ledger_id		bigint PRIMARY KEY,
+	closed_until	timestamptz NOT NULL CHECK (isfinite(closed_until)),
+	closed_at		timestamptz NOT NULL
+);
+COMMENT ON TABLE teller.period IS 'until when a ledger''s periods are closed: nothing becomes effective before that any more';
 
 CREATE TABLE teller.hold (
 	ledger_id		bigint NOT NULL,
@@ -348,6 +360,7 @@ SELECT pg_catalog.pg_extension_config_dump('teller.asset', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.ledger_grant', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.account', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.journal', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.period', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.hold', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.key', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.instance', '');
