@@ -440,6 +440,8 @@ key_store(int64 ledger, const text *key, const KeyCall *call,
 	values[COL_REQUEST_TIME] = TimestampTzGetDatum(call->request_time);
 	stored = rel_insert_if_absent(rel, values, nulls);
 	rel_close(rel);
+	if (stored && call->has_request_time)
+		key_check_age(ledger, key, call->request_time);
 	return stored;
 }
 

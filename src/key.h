@@ -104,6 +104,16 @@ extern bool key_store_row(int64 ledger, const text *key, const KeyCall *call,
 						  const bool *nulls, TimestampTz now);
 extern void key_unstore(int64 ledger, const text *key);
 
+/*
+ * key_check_age: TL012 if a request of this time may have been answered and
+ * forgotten.  To be called when its key is already stored.
+ * key_prune: delete at most max_keys keys whose request_time is older than
+ * teller.key_retention.  Returns how many.
+ */
+extern void key_check_age(int64 ledger, const text *key,
+						  TimestampTz request_time);
+extern int	key_prune(int max_keys);
+
 /* The value of a row's column in JSON, and back. */
 extern Jsonb *key_row_to_json(TupleDesc desc, const Datum *values,
 							  const bool *nulls);

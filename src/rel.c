@@ -91,6 +91,7 @@ static const struct
 	[REL_PERIOD] = {"period", 3},
 	[REL_HOLD] = {"hold", 13},
 	[REL_KEY] = {"key", 11},
+	[REL_KEY_HORIZON] = {"key_horizon", 2},
 	[REL_INSTANCE] = {"instance", 6},
 	[REL_SETTLEMENT] = {"settlement", 3},
 	[REL_OPERATION] = {"operation_data", 37},

@@ -166,8 +166,17 @@ CREATE TABLE teller.key (
 	request_time	timestamptz CHECK (isfinite(request_time)),
 	PRIMARY KEY (ledger_id, key)
 );
+-- Those that may be pruned one day.
+CREATE INDEX key_request_time ON teller.key (ledger_id, request_time)
+	WHERE request_time IS NOT NULL;
 COMMENT ON TABLE teller.key IS 'idempotency: what was asked under a key, and the answer it got';
 COMMENT ON COLUMN teller.key.fingerprint IS 'SHA-256 of the function''s name, a blank, and the text of the arguments';
+
+CREATE TABLE teller.key_horizon (
+	ledger_id		bigint PRIMARY KEY,
+	pruned_until	timestamptz NOT NULL CHECK (isfinite(pruned_until))
+);
+COMMENT ON TABLE teller.key_horizon IS 'the latest request_time of a key that was pruned: nothing made until then runs again';
 
 -- Operations ------------------------------------------------------------
 
@@ -363,6 +372,7 @@ SELECT pg_catalog.pg_extension_config_dump('teller.journal', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.period', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.hold', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.key', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.key_horizon', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.instance', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.settlement', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.operation_data', '');
