@@ -167,11 +167,15 @@ TimestampTz
 input_time(FunctionCallInfo fcinfo, int arg, const char *name,
 		   TimestampTz otherwise)
 {
-	TimestampTz value;
+	return PG_ARGISNULL(arg) ? otherwise :
+		input_time_value(PG_GETARG_DATUM(arg), name);
+}
 
-	if (PG_ARGISNULL(arg))
-		return otherwise;
-	value = PG_GETARG_TIMESTAMPTZ(arg);
+TimestampTz
+input_time_value(Datum datum, const char *name)
+{
+	TimestampTz value = DatumGetTimestampTz(datum);
+
 	if (TIMESTAMP_NOT_FINITE(value))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -58,6 +58,7 @@ extern void input_require_elements(const InputArray *array);
 /* A finite timestamp, or the default if NULL; else 22023. */
 extern TimestampTz input_time(FunctionCallInfo fcinfo, int arg,
 							  const char *name, TimestampTz otherwise);
+extern TimestampTz input_time_value(Datum value, const char *name);
 
 /* An expected version: 22023 below zero. */
 extern int64 input_version(FunctionCallInfo fcinfo, int arg);

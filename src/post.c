@@ -23,19 +23,30 @@ is_new(const PostItem *item)
 	return item->stored == NULL && item->twin < 0;
 }
 
+/* No item may fall into a closed period; the earliest tells. */
+static void
+check_period(const PostBatch *batch)
+{
+	TimestampTz earliest = DT_NOEND;
+
+	for (int i = 0; i < batch->count; i++)
+		if (is_new(&batch->items[i]) &&
+			batch->items[i].request.has_effective_at)
+			earliest = Min(earliest, batch->items[i].request.effective_at);
+	if (earliest != DT_NOEND)
+		period_check(batch->ledger, earliest);
+}
+
 void
 post_lock(PostBatch *batch)
 {
 	int64	   *accounts = palloc(sizeof(int64) * 2 * Max(batch->count, 1));
 	int			n = 0;
 
+	check_period(batch);
 	for (int i = 0; i < batch->count; i++)
 		if (is_new(&batch->items[i]))
 		{
-			/* All items have the same. */
-			if (n == 0 && batch->items[i].request.has_effective_at)
-				period_check(batch->ledger,
-							 batch->items[i].request.effective_at);
 			accounts[n++] = batch->items[i].request.debit_account;
 			accounts[n++] = batch->items[i].request.credit_account;
 		}

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * post_call.c
- *	  teller.post as SQL calls it: arrays in, a row for each item out.
+ *	  teller.post and teller.import_journal as SQL calls them: arrays in, a
+ *	  row for each item out.
  *
  * What happens to the batch is in batch.c and post.c.
  *
@@ -22,20 +23,25 @@
 #include "errcodes.h"
 #include "input.h"
 
-enum
+/* Which argument is where; -1: the function has none such. */
+typedef struct PostArguments
 {
-	ARG_LEDGER,
-	ARG_DEBIT_ACCOUNTS,
-	ARG_CREDIT_ACCOUNTS,
-	ARG_AMOUNTS,
-	ARG_KEYS,
-	ARG_MODE,
-	ARG_METADATA,
-	ARG_KEY,
-	ARG_EFFECTIVE_AT,
-	ARG_EXPECTED_VERSIONS,
-	ARG_REQUEST_TIME
-};
+	int			debit_accounts;
+	int			credit_accounts;
+	int			amounts;
+	int			keys;
+	int			metadata;
+	int			expected_versions;
+	int			effective_at;	/* one for all items */
+	int			effective_ats;	/* one for each */
+	int			request_time;
+} PostArguments;
+
+static const PostArguments post_arguments = {1, 2, 3, 4, 6, 9, 8, -1, 10};
+static const PostArguments import_arguments = {1, 2, 3, 5, 6, -1, -1, 4, -1};
+
+#define POST_MODE 5
+#define POST_KEY 7
 
 /* The arrays, beside the items that are made of them. */
 typedef struct PostArrays
@@ -46,6 +52,7 @@ typedef struct PostArrays
 	InputArray	keys;
 	InputArray	metadata;
 	InputArray	expected_versions;
+	InputArray	effective_ats;
 } PostArrays;
 
 /* ---- what was passed -------------------------------------------------- */
@@ -55,8 +62,8 @@ read_mode(FunctionCallInfo fcinfo)
 {
 	char	   *mode;
 
-	input_require(fcinfo, ARG_MODE, "mode");
-	mode = text_to_cstring(PG_GETARG_TEXT_PP(ARG_MODE));
+	input_require(fcinfo, POST_MODE, "mode");
+	mode = text_to_cstring(PG_GETARG_TEXT_PP(POST_MODE));
 	if (strcmp(mode, "atomic") == 0)
 		return true;
 	if (strcmp(mode, "independent") != 0)
@@ -79,31 +86,47 @@ check_length(const InputArray *array, const InputArray *first)
 						   first->count, array->count)));
 }
 
+/* An array beside the first one; count is -1 where there is none. */
 static void
-read_arrays(FunctionCallInfo fcinfo, PostArrays *arrays)
+read_array(FunctionCallInfo fcinfo, int arg, const char *name,
+		   InputArray *array, const InputArray *first)
 {
-	input_require(fcinfo, ARG_DEBIT_ACCOUNTS, "debit_accounts");
-	input_require(fcinfo, ARG_CREDIT_ACCOUNTS, "credit_accounts");
-	input_require(fcinfo, ARG_AMOUNTS, "amounts");
-	input_array(fcinfo, ARG_DEBIT_ACCOUNTS, "debit_accounts", POST_MAX_ITEMS,
-				&arrays->debit_accounts);
-	input_array(fcinfo, ARG_CREDIT_ACCOUNTS, "credit_accounts",
-				POST_MAX_ITEMS, &arrays->credit_accounts);
-	input_array(fcinfo, ARG_AMOUNTS, "amounts", POST_MAX_ITEMS,
-				&arrays->amounts);
-	input_array(fcinfo, ARG_KEYS, "keys", POST_MAX_ITEMS, &arrays->keys);
-	input_array(fcinfo, ARG_METADATA, "metadata", POST_MAX_ITEMS,
-				&arrays->metadata);
-	input_array(fcinfo, ARG_EXPECTED_VERSIONS, "expected_versions",
-				POST_MAX_ITEMS, &arrays->expected_versions);
-	check_length(&arrays->credit_accounts, &arrays->debit_accounts);
-	check_length(&arrays->amounts, &arrays->debit_accounts);
-	check_length(&arrays->keys, &arrays->debit_accounts);
-	check_length(&arrays->metadata, &arrays->debit_accounts);
-	check_length(&arrays->expected_versions, &arrays->debit_accounts);
-	input_require_elements(&arrays->debit_accounts);
-	input_require_elements(&arrays->credit_accounts);
-	input_require_elements(&arrays->amounts);
+	array->name = name;
+	array->count = -1;
+	if (arg < 0)
+		return;
+	input_array(fcinfo, arg, name, POST_MAX_ITEMS, array);
+	if (first != NULL)
+		check_length(array, first);
+}
+
+/* The same for an array that must be there, without nulls. */
+static void
+read_full_array(FunctionCallInfo fcinfo, int arg, const char *name,
+				InputArray *array, const InputArray *first)
+{
+	input_require(fcinfo, arg, name);
+	read_array(fcinfo, arg, name, array, first);
+	input_require_elements(array);
+}
+
+static void
+read_arrays(FunctionCallInfo fcinfo, const PostArguments *args,
+			PostArrays *arrays)
+{
+	InputArray *first = &arrays->debit_accounts;
+
+	read_full_array(fcinfo, args->debit_accounts, "debit_accounts", first,
+					NULL);
+	read_full_array(fcinfo, args->credit_accounts, "credit_accounts",
+					&arrays->credit_accounts, first);
+	read_full_array(fcinfo, args->amounts, "amounts", &arrays->amounts, first);
+	read_array(fcinfo, args->keys, "keys", &arrays->keys, first);
+	read_array(fcinfo, args->metadata, "metadata", &arrays->metadata, first);
+	read_array(fcinfo, args->expected_versions, "expected_versions",
+			   &arrays->expected_versions, first);
+	read_array(fcinfo, args->effective_ats, "effective_at",
+			   &arrays->effective_ats, first);
 }
 
 static bool
@@ -113,13 +136,31 @@ has_element(const InputArray *array, int i)
 }
 
 static void
-read_item(FunctionCallInfo fcinfo, const PostArrays *arrays, int i,
-		  PostItem *item)
+read_effective_at(FunctionCallInfo fcinfo, const PostArguments *args,
+				  const PostArrays *arrays, int i, TransferRequest *request)
+{
+	if (args->effective_at >= 0)
+	{
+		request->has_effective_at = !PG_ARGISNULL(args->effective_at);
+		request->effective_at = input_time(fcinfo, args->effective_at,
+										   "effective_at", 0);
+	}
+	else if (has_element(&arrays->effective_ats, i))
+	{
+		request->has_effective_at = true;
+		request->effective_at =
+			input_time_value(arrays->effective_ats.values[i], "effective_at");
+	}
+}
+
+static void
+read_item(FunctionCallInfo fcinfo, const PostArguments *args,
+		  const PostArrays *arrays, int i, PostItem *item)
 {
 	TransferRequest *request = &item->request;
 
 	item->first = item->twin = -1;
-	request->ledger = PG_GETARG_INT64(ARG_LEDGER);
+	request->ledger = PG_GETARG_INT64(0);
 	request->debit_account = DatumGetInt64(arrays->debit_accounts.values[i]);
 	request->credit_account = DatumGetInt64(arrays->credit_accounts.values[i]);
 	account_check_pair(request->debit_account, request->credit_account);
@@ -129,9 +170,7 @@ read_item(FunctionCallInfo fcinfo, const PostArrays *arrays, int i,
 	if (request->has_expected_version)
 		request->expected_version =
 			input_version_value(arrays->expected_versions.values[i]);
-	request->has_effective_at = !PG_ARGISNULL(ARG_EFFECTIVE_AT);
-	request->effective_at = input_time(fcinfo, ARG_EFFECTIVE_AT,
-									   "effective_at", 0);
+	read_effective_at(fcinfo, args, arrays, i, request);
 	if (has_element(&arrays->metadata, i))
 		request->metadata = input_metadata_value(arrays->metadata.values[i]);
 	if (!has_element(&arrays->keys, i))
@@ -139,7 +178,18 @@ read_item(FunctionCallInfo fcinfo, const PostArrays *arrays, int i,
 	item->key = input_label_value(arrays->keys.values[i], "key");
 	item->call = palloc0(sizeof(KeyCall));
 	transfer_describe(request, item->call);
-	key_add_request_time(fcinfo, ARG_REQUEST_TIME, item->call);
+	if (args->request_time >= 0)
+		key_add_request_time(fcinfo, args->request_time, item->call);
+}
+
+static void
+read_items(FunctionCallInfo fcinfo, const PostArguments *args,
+		   const PostArrays *arrays, PostBatch *batch)
+{
+	batch->count = arrays->debit_accounts.count;
+	batch->items = palloc0(sizeof(PostItem) * Max(batch->count, 1));
+	for (int i = 0; i < batch->count; i++)
+		read_item(fcinfo, args, arrays, i, &batch->items[i]);
 }
 
 /* ---- the batch's own key ---------------------------------------------- */
@@ -206,17 +256,19 @@ describe_batch(FunctionCallInfo fcinfo, const PostArrays *arrays)
 	add_array(call, &arrays->credit_accounts, INT8OID);
 	add_array(call, &arrays->amounts, NUMERICOID);
 	add_array(call, &arrays->metadata, JSONBOID);
-	key_add_time(call, "effective_at", PG_ARGISNULL(ARG_EFFECTIVE_AT),
-				 input_time(fcinfo, ARG_EFFECTIVE_AT, "effective_at", 0));
+	key_add_time(call, "effective_at",
+				 PG_ARGISNULL(post_arguments.effective_at),
+				 input_time(fcinfo, post_arguments.effective_at,
+							"effective_at", 0));
 	add_array(call, &arrays->expected_versions, INT8OID);
-	key_add_request_time(fcinfo, ARG_REQUEST_TIME, call);
+	key_add_request_time(fcinfo, post_arguments.request_time, call);
 	return call;
 }
 
 static void
 read_key(FunctionCallInfo fcinfo, const PostArrays *arrays, Batch *batch)
 {
-	batch->key = input_label(fcinfo, ARG_KEY, "key");
+	batch->key = input_label(fcinfo, POST_KEY, "key");
 	if (batch->key == NULL)
 		return;
 	if (arrays->keys.count >= 0)
@@ -243,15 +295,38 @@ teller_post(PG_FUNCTION_ARGS)
 	PostArrays	arrays;
 	Batch		batch = {0};
 
-	input_require(fcinfo, ARG_LEDGER, "ledger");
-	batch.post.ledger = PG_GETARG_INT64(ARG_LEDGER);
+	input_require(fcinfo, 0, "ledger");
+	batch.post.ledger = PG_GETARG_INT64(0);
 	batch.post.atomic = read_mode(fcinfo);
-	read_arrays(fcinfo, &arrays);
+	read_arrays(fcinfo, &post_arguments, &arrays);
 	access_require(batch.post.ledger, ACCESS_POST);
-	batch.post.count = arrays.debit_accounts.count;
-	batch.post.items = palloc0(sizeof(PostItem) * Max(batch.post.count, 1));
-	for (int i = 0; i < batch.post.count; i++)
-		read_item(fcinfo, &arrays, i, &batch.post.items[i]);
+	read_items(fcinfo, &post_arguments, &arrays, &batch.post);
 	read_key(fcinfo, &arrays, &batch);
+	return batch_run(fcinfo, &batch);
+}
+
+PG_FUNCTION_INFO_V1(teller_import_journal);
+
+/*
+ * teller.import_journal: see its COMMENT.  An atomic batch whose items have
+ * their own effective times, each under a key, so that an import that broke
+ * off can be repeated.
+ */
+Datum
+teller_import_journal(PG_FUNCTION_ARGS)
+{
+	PostArrays	arrays;
+	Batch		batch = {0};
+
+	input_require(fcinfo, 0, "ledger");
+	batch.post.ledger = PG_GETARG_INT64(0);
+	batch.post.atomic = true;
+	input_require(fcinfo, import_arguments.effective_ats, "effective_at");
+	input_require(fcinfo, import_arguments.keys, "keys");
+	read_arrays(fcinfo, &import_arguments, &arrays);
+	input_require_elements(&arrays.effective_ats);
+	input_require_elements(&arrays.keys);
+	access_require_owner("teller.import_journal()");
+	read_items(fcinfo, &import_arguments, &arrays, &batch.post);
 	return batch_run(fcinfo, &batch);
 }

@@ -65,3 +65,19 @@ $$Undo every row of a batch, all or nothing; rows that are reversed in part give
 Result: as teller.post, of the reversals.
 Errors: TL001, TL003, TL004, TL005, TL009, TL012, 22023 (reversed already), 55000, 42501, 40001.
 Locks: all accounts of the batch FOR NO KEY UPDATE by account_id until the transaction ends. Right: post.$$;
+
+CREATE FUNCTION teller.import_journal(
+	ledger bigint, debit_accounts bigint[], credit_accounts bigint[], amounts numeric[],
+	effective_at timestamptz[], keys text[], metadata jsonb[] DEFAULT NULL,
+	OUT ordinal integer, OUT batch_id uuid,
+	OUT id uuid, OUT status text, OUT reason text, OUT amount numeric,
+	OUT debit_balance numeric, OUT debit_version bigint,
+	OUT credit_balance numeric, OUT credit_version bigint,
+	OUT replayed boolean) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'teller_import_journal' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION teller.import_journal(bigint, bigint[], bigint[], numeric[], timestamptz[], text[], jsonb[]) IS
+$$Bring in history from another system: an atomic batch of at most 10000 transfers, each with its original time as effective_at and a key of its own. An import that broke off is repeated as it was: what is in is not brought in twice.
+Arguments: arrays of one length, as in teller.post; effective_at and keys are required and have no nulls. Limits are tested on what each account loses or gains in all: open the accounts without limits, import, then teller.set_limits().
+Result: as teller.post.
+Errors: TL001, TL003, TL004, TL005, TL007, TL009, 22003, 22004, 22023, 54000, 55000 (closed period), 42501, 40001.
+Locks: the ledger's row FOR KEY SHARE, all accounts FOR NO KEY UPDATE by account_id. Right: the owner of pg_teller.$$;
