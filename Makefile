@@ -10,8 +10,8 @@ MODULE_big = pg_teller
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 
 # The install script, in the order in which its parts depend on each other.
-SQL_PARTS = schema access row request ledger transfer post hold key reading operation \
-	remote worker verify verify_operations grants
+SQL_PARTS = schema access row request ledger limits transfer post hold key reading \
+	operation remote worker verify verify_limits verify_operations grants
 DATA_built = pg_teller--$(EXTVERSION).sql
 
 PG_CONFIG ?= pg_config

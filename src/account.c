@@ -53,6 +53,12 @@ static const char *const status_names[] = {
 	[ACCOUNT_CLOSED] = "closed"
 };
 
+const char *
+account_status_name(AccountStatus status)
+{
+	return status_names[status];
+}
+
 static AccountStatus
 status_from_datum(Datum value)
 {
@@ -231,6 +237,29 @@ account_set_write(AccountSet *set)
 	for (int i = 0; i < set->count; i++)
 		if (set->accounts[i].changed)
 			account_write(set, &set->accounts[i]);
+}
+
+void
+account_write_limits(AccountSet *set, Account *account)
+{
+	Datum		values[COL_COUNT] = {0};
+	bool		nulls[COL_COUNT] = {0};
+	bool		replace[COL_COUNT] = {0};
+
+	account->last_at = set->now;
+	nulls[COL_MIN] = !account->has_min;
+	if (account->has_min)
+		values[COL_MIN] = AmountGetDatum(account->min, account->scale);
+	nulls[COL_MAX] = !account->has_max;
+	if (account->has_max)
+		values[COL_MAX] = AmountGetDatum(account->max, account->scale);
+	values[COL_PENDING_CREDIT] = AmountGetDatum(account->pending_credit,
+												account->scale);
+	values[COL_STATUS] = CStringGetTextDatum(status_names[account->status]);
+	values[COL_LAST_AT] = TimestampTzGetDatum(account->last_at);
+	replace[COL_MIN] = replace[COL_MAX] = replace[COL_PENDING_CREDIT] =
+		replace[COL_STATUS] = replace[COL_LAST_AT] = true;
+	rel_update(set->rel, account->slot, values, nulls, replace);
 }
 
 Account *

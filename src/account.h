@@ -80,6 +80,13 @@ extern void account_step(Account *account);
 extern void account_set_write(AccountSet *set);
 
 /*
+ * account_write_limits: write limits, status and pending_credit as they are
+ * in memory; the version stays.  last_at becomes the set's reading.
+ */
+extern void account_write_limits(AccountSet *set, Account *account);
+extern const char *account_status_name(AccountStatus status);
+
+/*
  * account_peek: the account without a lock, as the snapshot has it; a NULL
  * snapshot is the newest.  NULL if it is not there.
  */

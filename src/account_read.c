@@ -134,6 +134,9 @@ teller_lock_accounts(PG_FUNCTION_ARGS)
 	ids = palloc(sizeof(int64) * Max(accounts.count, 1));
 	for (int i = 0; i < accounts.count; i++)
 		ids[i] = DatumGetInt64(accounts.values[i]);
+
+	/* The calls that follow may place holds; see hold_row.h. */
+	hold_enter();
 	account_set_close(account_set_lock(ledger, ids, accounts.count));
 	PG_RETURN_VOID();
 }

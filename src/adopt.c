@@ -20,6 +20,7 @@
 #include "access.h"
 #include "account.h"
 #include "compat.h"
+#include "hold_row.h"
 #include "instance.h"
 #include "operation.h"
 #include "wake.h"
@@ -75,6 +76,7 @@ lock_accounts(const OpenOperation *open, uint64 count)
 		accounts[2 * i] = open[i].account;
 		accounts[2 * i + 1] = open[i].settlement_account;
 	}
+	hold_enter();
 	account_set_close(account_set_lock(open[0].ledger, accounts,
 									   (int) (2 * count)));
 	pfree(accounts);

@@ -219,6 +219,7 @@ expire_holds(const DueHold *due, int count)
 {
 	int			expired = 0;
 
+	hold_enter();
 	for (int from = 0, to; from < count; from = to)
 	{
 		for (to = from; to < count && due[to].ledger == due[from].ledger;)

@@ -85,9 +85,12 @@ Movement *
 hold_lock_sides(int64 ledger, int64 debit, int64 credit)
 {
 	int64		accounts[2] = {debit, credit};
-	Account    *peeked = account_peek(ledger, credit, NULL);
+	Account    *peeked;
 	Movement   *movement;
 
+	/* From here on nobody gives the credit account a maximum or closes it. */
+	hold_enter();
+	peeked = account_peek(ledger, credit, NULL);
 	if (peeked == NULL)
 		account_raise_missing(ledger, credit);
 	movement = movement_begin(ledger, accounts, peeked->has_max ? 2 : 1);

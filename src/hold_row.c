@@ -6,6 +6,11 @@
  * A hold's row changes only while its debit account is locked, so the sums
  * of open holds that the account row keeps cannot go wrong.
  *
+ * The credit account is locked too only if it has a maximum, and whether it
+ * has one is read without a lock.  So that no hold is missed when a maximum is
+ * introduced or the account is closed, the table's lock stands between them:
+ * hold_enter on this side, hold_keep_out on the other.
+ *
  * Portions Copyright (c) 2026, the pg_teller authors
  *
  *-------------------------------------------------------------------------
@@ -119,6 +124,19 @@ raise_missing(int64 ledger, const pg_uuid_t *id)
 					clock_id_text(id), (long long) ledger)));
 }
 
+/* rel_close leaves the table's lock to the transaction. */
+void
+hold_enter(void)
+{
+	rel_close(rel_open(REL_HOLD, RowExclusiveLock));
+}
+
+void
+hold_keep_out(void)
+{
+	rel_close(rel_open(REL_HOLD, ShareLock));
+}
+
 /*
  * The hold without a lock; its accounts never change.  Looked for
  * in the newest snapshot: above READ COMMITTED a hold that is younger than the
@@ -127,7 +145,7 @@ raise_missing(int64 ledger, const pg_uuid_t *id)
 Hold *
 hold_peek(int64 ledger, const pg_uuid_t *id)
 {
-	Rel		   *rel = rel_open(REL_HOLD, AccessShareLock);
+	Rel		   *rel = rel_open(REL_HOLD, RowExclusiveLock);
 	TupleTableSlot *slot = rel_make_slot(rel);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	Datum		keys[2] = {Int64GetDatum(ledger), UUIDPGetDatum(id)};
@@ -269,4 +287,25 @@ hold_open_sum(int64 ledger, int64 account, bool debit_side, TimestampTz now,
 			  Snapshot snapshot)
 {
 	return sum_holds(ledger, account, debit_side, now, false, snapshot);
+}
+
+Hold *
+hold_first_open(int64 ledger, int64 account, bool debit_side, Snapshot snapshot)
+{
+	Rel		   *rel = rel_open(REL_HOLD, AccessShareLock);
+	TupleTableSlot *slot = rel_make_slot(rel);
+	Datum		keys[2] = {Int64GetDatum(ledger), Int64GetDatum(account)};
+	RelScan    *scan = rel_scan_begin(rel, debit_side ? "hold_debit" : "hold_credit",
+									  snapshot, 2, keys);
+	Hold	   *hold = NULL;
+
+	if (rel_scan_next(scan, slot))
+	{
+		hold = palloc0(sizeof(Hold));
+		hold_read(hold, slot);
+	}
+	rel_scan_end(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	rel_close(rel);
+	return hold;
 }

@@ -55,7 +55,18 @@ extern Amount hold_remaining(const Hold *hold);
 extern bool hold_is_due(const Hold *hold, TimestampTz now);
 extern const char *hold_state_name(HoldState state);
 
-/* The row without a lock: its accounts never change. */
+/*
+ * hold_enter: the table's lock, for whatever will place or end a hold.  It is
+ * taken before the first account is locked, and before an account is peeked
+ * at for a maximum or its status.
+ * hold_keep_out: wait until every transaction that has entered is over, and
+ * let no other enter until this one is: for a change of an account that holds
+ * in its favour must not miss.
+ */
+extern void hold_enter(void);
+extern void hold_keep_out(void);
+
+/* The row without a lock: its accounts never change.  Enters. */
 extern Hold *hold_peek(int64 ledger, const pg_uuid_t *id);
 
 /* The locked row; its accounts must be locked already. */
@@ -75,5 +86,9 @@ extern Amount hold_due_sum(int64 ledger, int64 account, bool debit_side,
 						   TimestampTz now, Snapshot snapshot);
 extern Amount hold_open_sum(int64 ledger, int64 account, bool debit_side,
 							TimestampTz now, Snapshot snapshot);
+
+/* The open hold of one side of an account that ends first; NULL if none. */
+extern Hold *hold_first_open(int64 ledger, int64 account, bool debit_side,
+							 Snapshot snapshot);
 
 #endif							/* TELLER_HOLD_ROW_H */

@@ -112,6 +112,8 @@ lock_accounts(const Operation *operation)
 	int64		accounts[2] = {operation->account,
 	operation->settlement_account};
 
+	/* A movement may be decided afterwards. */
+	hold_enter();
 	account_set_close(account_set_lock(operation->ledger, accounts, 2));
 }
 

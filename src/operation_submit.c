@@ -453,6 +453,7 @@ decide(const Submission *s, const pg_uuid_t *id)
 	{
 		int64		both[2] = {s->account, s->settlement_account};
 
+		hold_enter();
 		account_set_close(account_set_lock(s->ledger, both, 2));
 	}
 	return hold_decide_place(&request);

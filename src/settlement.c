@@ -119,14 +119,21 @@ server_require(const char *name)
 
 /* ---- teller.set_settlement_account ------------------------------------ */
 
+/* Locks the account, so that it is neither closed nor given a minimum now. */
 static void
 check_account(int64 ledger, int64 id, const char *server)
 {
-	Account    *account = account_peek(ledger, id, NULL);
+	AccountSet *set = account_set_lock(ledger, &id, 1);
+	Account    *account = &set->accounts[0];
 	int64		before;
 
-	if (account == NULL)
-		account_raise_missing(ledger, id);
+	if (account->status == ACCOUNT_CLOSED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("account %lld of ledger %lld is closed and cannot be a settlement account",
+						(long long) id, (long long) ledger),
+				 errhint("Run SELECT teller.reopen_account(%lld, %lld).",
+						 (long long) ledger, (long long) id)));
 	if (account->has_min)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -144,6 +151,7 @@ check_account(int64 ledger, int64 id, const char *server)
 		if (old != NULL)
 			account_check_assets(old, account);
 	}
+	account_set_close(set);
 }
 
 static void

@@ -12,6 +12,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 
 #include "access.h"
 #include "compat.h"
@@ -23,6 +24,7 @@ static const char verify_sql[] =
 	"SELECT * FROM teller.verify_sums($1)"
 	" UNION ALL SELECT * FROM teller.verify_amounts($1)"
 	" UNION ALL SELECT * FROM teller.verify_sequence($1)"
+	" UNION ALL SELECT * FROM teller.verify_limits($1)"
 	" UNION ALL SELECT * FROM teller.verify_holds($1)"
 	" UNION ALL SELECT * FROM teller.verify_keys($1)"
 	" UNION ALL SELECT * FROM teller.verify_operations($1)";
@@ -65,6 +67,10 @@ teller_verify(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 
 	owner_begin(&scope);
+
+	/* Compiling these queries takes longer than they do, up to large books. */
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	if (!PG_ARGISNULL(0))
 		ledger_require(DatumGetInt64(ledger));
 	rows = owner_execute(verify_sql, "i", &ledger, nulls, true);

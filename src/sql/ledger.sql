@@ -40,7 +40,7 @@ CREATE FUNCTION teller.lock_accounts(ledger bigint, accounts bigint[]) RETURNS v
 	AS 'MODULE_PATHNAME', 'teller_lock_accounts' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION teller.lock_accounts(bigint, bigint[]) IS
 $$Lock accounts (at most 10000) by ascending id until the transaction ends, so that several calls that follow cannot deadlock with another such transaction.
-Errors: TL009, 22004, 22023, 54000, 42501, 40001. Locks: the accounts FOR NO KEY UPDATE. Right: post.$$;
+Errors: TL009, 22004, 22023, 54000, 42501, 40001. Locks: the table of holds against set_limits and close_account, so that holds may follow; the accounts FOR NO KEY UPDATE. Right: post.$$;
 
 CREATE FUNCTION teller.grant_ledger(ledger bigint, grantee regrole, level text) RETURNS void
 	AS 'MODULE_PATHNAME', 'teller_grant_ledger' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -17,8 +17,8 @@ CREATE FUNCTION teller.set_settlement_account(ledger bigint, server name, accoun
 COMMENT ON FUNCTION teller.set_settlement_account(bigint, name, bigint) IS
 $$Say which account of the ledger mirrors the money that we have at a server: withdrawals credit it, deposits debit it.
 Arguments: account: an account without min_balance, of the asset in which the server is used. Naming another account later is for new operations only; those that are open keep theirs.
-Errors: TL009 (server, account), TL007 (another asset than the account before), TL010, 55000 (the account has a minimum), 42809 and 22023 (a server that cannot be used), 22004, 42501.
-Locks: the row of this server and ledger. Right: the owner of pg_teller.$$;
+Errors: TL009 (server, account), TL007 (another asset than the account before), TL010, 55000 (the account has a minimum or is closed), 42809 and 22023 (a server that cannot be used), 22004, 42501.
+Locks: the account, then the row of this server and ledger. Right: the owner of pg_teller.$$;
 
 CREATE FUNCTION teller.check_server(ledger bigint, server name,
 	OUT check_name text, OUT ok boolean, OUT says text, OUT mend text) RETURNS SETOF record

@@ -69,6 +69,30 @@ COMMENT ON COLUMN teller.account.pending_credit IS 'sum of the open holds in fav
 COMMENT ON COLUMN teller.account.version IS 'number of journal rows that touched this account';
 COMMENT ON COLUMN teller.account.last_at IS 'the latest clock reading used on this account';
 
+-- An account without a row here has the limits that it was opened with.
+CREATE TABLE teller.limit_change_data (
+	ledger_id		bigint NOT NULL,
+	account_id		bigint NOT NULL,
+	id				uuid NOT NULL,
+	version			bigint NOT NULL CHECK (version >= 0),
+	old_min_balance	numeric CHECK (abs(old_min_balance) < 1e38),
+	old_max_balance	numeric CHECK (abs(old_max_balance) < 1e38),
+	old_status		text COLLATE "C" NOT NULL
+		CHECK (old_status IN ('open', 'frozen_debit', 'frozen_credit', 'frozen', 'closed')),
+	min_balance		numeric CHECK (abs(min_balance) < 1e38),
+	max_balance		numeric CHECK (abs(max_balance) < 1e38),
+	status			text COLLATE "C" NOT NULL
+		CHECK (status IN ('open', 'frozen_debit', 'frozen_credit', 'frozen', 'closed')),
+	forced			boolean NOT NULL,
+	pending_credit	numeric NOT NULL CHECK (pending_credit >= 0 AND pending_credit < 1e38),
+	changed_by		name COLLATE "C" NOT NULL,
+	changed_at		timestamptz NOT NULL CHECK (isfinite(changed_at)),
+	PRIMARY KEY (ledger_id, account_id, id),
+	CHECK (min_balance <= max_balance)
+);
+COMMENT ON TABLE teller.limit_change_data IS 'append-only: one row for every change of an account''s limits or status';
+COMMENT ON COLUMN teller.limit_change_data.pending_credit IS 'what the account row keeps of pending credits after the change: the sum of the open holds in its favour, or 0 without a maximum';
+
 CREATE TABLE teller.journal (
 	ledger_id		bigint NOT NULL,
 	id				uuid NOT NULL,
@@ -368,6 +392,7 @@ SELECT pg_catalog.pg_extension_config_dump('teller.ledger', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.asset', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.ledger_grant', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.account', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.limit_change_data', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.journal', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.period', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.hold', '');
