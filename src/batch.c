@@ -326,6 +326,27 @@ all_answered(const Batch *batch)
 	return true;
 }
 
+/*
+ * What is refused now may have been done, and forgotten since.  In atomic mode
+ * the refusal is that of all items.
+ */
+static void
+check_ages(const Batch *batch)
+{
+	int64		ledger = batch->post.ledger;
+
+	if (batch->key != NULL && batch->call->has_request_time)
+		key_check_age(ledger, batch->key, batch->call->request_time);
+	for (int i = 0; i < batch->nkeys; i++)
+	{
+		const PostItem *item = &batch->post.items[batch->by_key[i]];
+
+		if (item->stored == NULL && item->call->has_request_time &&
+			(batch->post.atomic || item->denial != NULL))
+			key_check_age(ledger, item->key, item->call->request_time);
+	}
+}
+
 /* False if a twin came first: then nothing is written. */
 static bool
 run_once(FunctionCallInfo fcinfo, Batch *batch)
@@ -348,6 +369,7 @@ run_once(FunctionCallInfo fcinfo, Batch *batch)
 			post_close(&batch->post);
 			return false;
 		}
+		check_ages(batch);
 		if (denial != NULL)
 			denial_raise(denial);
 	}

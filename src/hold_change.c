@@ -105,10 +105,10 @@ adjust(Movement *movement, Amount total)
 	KeyCall		change = {0};
 	JournalRow *row;
 
-	key_add_numeric(&change, "old_amount", false,
-					AmountGetDatum(hold->amount, hold->scale));
-	key_add_numeric(&change, "new_amount", false,
-					AmountGetDatum(total, hold->scale));
+	key_add_amount(&change, "old_amount",
+				   AmountGetDatum(hold->amount, hold->scale));
+	key_add_amount(&change, "new_amount",
+				   AmountGetDatum(total, hold->scale));
 	movement->debit->pending_debit = amount_add(movement->debit->pending_debit,
 												more);
 	if (hold_counts_credit(movement))

@@ -197,6 +197,11 @@ journal_batch(int64 ledger, const pg_uuid_t *batch, int *count)
 			rows = rows == NULL ? palloc(sizeof(JournalRow)) :
 				repalloc(rows, sizeof(JournalRow) * 2 * *count);
 		journal_read(&rows[*count], slot);
+
+		/* The id of one of its rows leads here too, and is no batch. */
+		if (rows[*count].batch_id == NULL ||
+			memcmp(rows[*count].batch_id, batch, sizeof(pg_uuid_t)) != 0)
+			break;
 	}
 	rel_forget_snapshot(snapshot);
 	ExecDropSingleTupleTableSlot(slot);

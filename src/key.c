@@ -93,6 +93,13 @@ key_add_numeric(KeyCall *call, const char *name, bool isnull, Datum value)
 		set_numeric(v, DirectFunctionCall1(numeric_trim_scale, value));
 }
 
+/* As it is, with its decimals: for what is kept, not compared. */
+void
+key_add_amount(KeyCall *call, const char *name, Datum value)
+{
+	set_numeric(add_argument(call, name), value);
+}
+
 void
 key_add_string(KeyCall *call, const char *name, const char *value)
 {

@@ -47,6 +47,7 @@ typedef struct KeyAnswer
 
 extern void key_add_bigint(KeyCall *call, const char *name, bool isnull, int64 value);
 extern void key_add_numeric(KeyCall *call, const char *name, bool isnull, Datum value);
+extern void key_add_amount(KeyCall *call, const char *name, Datum value);
 extern void key_add_text(KeyCall *call, const char *name, const text *value);
 extern void key_add_string(KeyCall *call, const char *name, const char *value);
 extern void key_add_bool(KeyCall *call, const char *name, bool value);

@@ -51,8 +51,14 @@ tell_denial(const KeyedMovement *keyed, Movement *movement, TupleDesc desc,
 	movement_close(movement);
 	if (on_denial == DENIAL_RECORD)
 		CommandCounterIncrement();
-	else if (!replay(keyed, desc, values, nulls) && on_denial == DENIAL_RAISE)
-		denial_raise(denial);
+	else if (!replay(keyed, desc, values, nulls))
+	{
+		/* It may have been done, and forgotten since. */
+		if (keyed->key != NULL && keyed->call.has_request_time)
+			key_check_age(keyed->ledger, keyed->key, keyed->call.request_time);
+		if (on_denial == DENIAL_RAISE)
+			denial_raise(denial);
+	}
 	return done;
 }
 
