@@ -2,7 +2,7 @@
  *
  * sweep.c
  *	  The worker's sweep: expire the holds that are due, and forget requests
- *	  that are old enough.
+ *	  and keys that are old enough.
  *
  * A batch of holds is one transaction.  If it fails, its holds are expired
  * one by one, so that one that cannot be does not stop the others.  The
@@ -10,7 +10,7 @@
  * transaction has it locked, and that is no hurry, because a hold that is due
  * binds nobody.
  *
- * Requests are pruned in transactions of their own.  An error there is noted
+ * Requests and keys are pruned in transactions of their own.  An error there is noted
  * and tried again a minute later; the holds do not wait for it.
  *
  * Portions Copyright (c) 2026, the pg_teller authors
@@ -25,6 +25,7 @@
 #include "compat.h"
 #include "expire.h"
 #include "guc.h"
+#include "key.h"
 #include "request.h"
 #include "sweep.h"
 #include "waitpoint.h"
@@ -47,7 +48,7 @@
 /* And look past them. */
 #define LONGEST_LIST		100000
 
-/* Requests that are pruned in one transaction, and how often. */
+/* Requests or keys that are pruned in one transaction, and how often. */
 #define PRUNE_BATCH			1000
 #define PRUNE_PAUSE_MS		60000
 
@@ -228,11 +229,14 @@ sweep_holds(void)
 	return in_ms(LOOK_AGAIN_MS);
 }
 
-/* ---- requests --------------------------------------------------------- */
+/* ---- requests and keys ------------------------------------------------ */
+
+/* What forgets: each deletes at most so many rows and tells how many. */
+static int	(*const prunes[]) (int max_rows) = {request_prune, key_prune};
 
 /* One batch; how many, or -1 if that failed. */
 static int
-prune_batch(void)
+prune_batch(int (*prune) (int max_rows))
 {
 	volatile int pruned = 0;
 
@@ -243,7 +247,7 @@ prune_batch(void)
 			(void) set_config_option("lock_timeout", LOCK_TIMEOUT,
 									 PGC_USERSET, PGC_S_SESSION,
 									 GUC_ACTION_LOCAL, true, 0, false);
-			pruned = request_prune(PRUNE_BATCH);
+			pruned = prune(PRUNE_BATCH);
 			worker_transaction_end();
 		}
 	}
@@ -258,7 +262,7 @@ prune_batch(void)
 
 /* Once a minute, and at once when the setting has changed. */
 static TimestampTz
-sweep_requests(void)
+sweep_old(void)
 {
 	static int	retention_s = 0;
 	static TimestampTz next = DT_NOBEGIN;
@@ -276,8 +280,9 @@ sweep_requests(void)
 		return next;
 	retention_s = teller_key_retention_s;
 	next = in_ms(PRUNE_PAUSE_MS);
-	if (prune_batch() == PRUNE_BATCH)
-		next = DT_NOBEGIN;		/* there may be more */
+	for (int i = 0; i < lengthof(prunes); i++)
+		if (prune_batch(prunes[i]) == PRUNE_BATCH)
+			next = DT_NOBEGIN;	/* there may be more */
 	return next;
 }
 
@@ -287,6 +292,6 @@ sweep_run(void)
 	TimestampTz next;
 
 	WAIT_POINT("worker_sweep");
-	next = sweep_requests();
+	next = sweep_old();
 	return Min(next, sweep_holds());
 }

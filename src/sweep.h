@@ -2,7 +2,7 @@
  *
  * sweep.h
  *	  The worker's sweep: expire the holds that are due, and forget requests
- *	  that are old enough.
+ *	  and keys that are old enough.
  *
  * Portions Copyright (c) 2026, the pg_teller authors
  *
@@ -14,8 +14,8 @@
 #include "datatype/timestamp.h"
 
 /*
- * sweep_run: expire one batch of due holds, and once a minute prune requests,
- * in short transactions of its own.
+ * sweep_run: expire one batch of due holds, and once a minute prune requests
+ * and keys, in short transactions of its own.
  * Returns when it is next due: the earliest deadline, or at once if there may
  * be more.
  */

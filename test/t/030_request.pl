@@ -453,6 +453,13 @@ ok( $node->poll_query_until('postgres', q{
 	SELECT state = 'expired' FROM teller.hold}), 'holds expire all the same');
 is(sql(q{SELECT count(*) FROM teller.request WHERE scope = 'many'}), '2500', 'nothing was forgotten by halves');
 
+# Keys are forgotten beside them, those without a time never.
+$node->append_conf('postgresql.conf', "teller.key_retention = 0\n");
+$node->reload;
+ok( $node->poll_query_until('postgres', q{SELECT current_setting('teller.key_retention') = '0'}),
+	'nothing is too old now');
+sql(q{SELECT status FROM teller.transfer(1, 1, 2, 1, key => 'old', request_time => '2020-01-01 00:00Z')});
+sql(q{SELECT status FROM teller.transfer(1, 1, 2, 1, key => 'timeless')});
 sql('DROP TABLE note');
 $node->append_conf('postgresql.conf', "teller.key_retention = '59min'\n");
 $node->reload;
@@ -461,6 +468,13 @@ ok( $node->poll_query_until('postgres', q{
 	'the worker forgets them all, batch after batch');
 is(sqlstate(q{SELECT teller.begin_request('many', 'k7', '{}', '1 hour', '2020-01-01 00:00Z')}),
 	'TL012', 'for good');
+ok( $node->poll_query_until('postgres', q{
+	SELECT string_agg(key, ' ') = 'timeless' FROM teller.key}),
+	'it forgets the key that carried its time');
+is(sqlstate(q{SELECT * FROM teller.transfer(1, 1, 2, 1, key => 'old', request_time => '2020-01-01 00:00Z')}),
+	'TL012', 'whose transfer never runs again');
+is(sql(q{SELECT replayed FROM teller.transfer(1, 1, 2, 1, key => 'timeless')}), 't',
+	'and keeps the one that did not');
 is(sql(q{SELECT count(*) FROM teller.verify()}), '0', 'verify finds nothing');
 
 $node->stop;
