@@ -3,7 +3,7 @@
 #
 #   scripts/test.sh                 all parts
 #   scripts/test.sh NAME...         only these: unit regress isolation examples
-#                                   tap model rows plants chaos compile
+#                                   tap model feed rows plants chaos compile
 #                                   bench-smoke
 #   TELLER_KEEP=1 scripts/test.sh   leave the temporary directory in place
 #   TELLER_ROWS="--calls N --seed S" scripts/test.sh rows
@@ -15,7 +15,7 @@
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-ALL_PARTS="unit regress isolation examples tap model rows plants chaos compile bench-smoke"
+ALL_PARTS="unit regress isolation examples tap model feed rows plants chaos compile bench-smoke"
 PASSED=0
 FAILED=0
 SKIPPED=0
@@ -344,6 +344,23 @@ part_rows()
 	# shellcheck disable=SC2086
 	rows_run run 3600 ${TELLER_ROWS:-}
 	rows_run lock_storm 900
+}
+
+# Writers and readers of the feed at once; and readers that go by id, which
+# must lose rows.
+part_feed()
+{
+	local log=$WORK/feed.log how
+	built_plain || return 0
+	check_clusters
+	need python3 python3-psycopg
+	psql_in plain pre postgres -c 'CREATE DATABASE feed' >/dev/null
+	psql_in plain pre feed -c 'CREATE EXTENSION pg_teller' >/dev/null
+	for how in "" --plant; do
+		run 120 "$log" env PGHOST="$WORK/pre.s" PGPORT="$PORT" PGUSER=postgres \
+			PGDATABASE=feed bash "$WORK/plain.src/test/feed/run.sh" $how
+		count_claims "feed" $? "$log"
+	done
 }
 
 # chaos_run NAME LIMIT ARGUMENT...: one of the long runs, shortened.

@@ -17,34 +17,10 @@
 #include "utils/timestamp.h"
 
 #include "clock.h"
+#include "feed_epoch.h"
 #include "journal.h"
+#include "journal_row.h"
 #include "rel.h"
-
-/* The columns of teller.journal. */
-enum
-{
-	COL_LEDGER,
-	COL_ID,
-	COL_KIND,
-	COL_DEBIT_ACCOUNT,
-	COL_CREDIT_ACCOUNT,
-	COL_AMOUNT,
-	COL_DEBIT_VERSION,
-	COL_DEBIT_POSTED,
-	COL_DEBIT_PENDING,
-	COL_CREDIT_VERSION,
-	COL_CREDIT_POSTED,
-	COL_CREDIT_PENDING,
-	COL_HOLD_ID,
-	COL_REVERSES,
-	COL_BATCH_ID,
-	COL_OPERATION_ID,
-	COL_EFFECTIVE_AT,
-	COL_RECORDED_AT,
-	COL_METADATA,
-	COL_ENDS_HOLD,
-	COL_COUNT
-};
 
 static void
 set_uuid(Datum *values, bool *nulls, int column, const pg_uuid_t *id)
@@ -67,7 +43,7 @@ set_side(Datum *values, bool *nulls, int first, const JournalSide *side,
 }
 
 static void
-journal_write_row(Rel *rel, const JournalRow *row)
+journal_write_row(Rel *rel, const JournalRow *row, int64 tx)
 {
 	Datum		values[COL_COUNT] = {0};
 	bool		nulls[COL_COUNT] = {0};
@@ -89,6 +65,7 @@ journal_write_row(Rel *rel, const JournalRow *row)
 	nulls[COL_METADATA] = row->metadata == NULL;
 	values[COL_METADATA] = JsonbPGetDatum(row->metadata);
 	values[COL_ENDS_HOLD] = BoolGetDatum(row->ends_hold);
+	values[COL_TX] = Int64GetDatum(tx);
 	rel_insert(rel, values, nulls);
 }
 
@@ -96,9 +73,10 @@ void
 journal_write(const JournalRow *rows, int count)
 {
 	Rel		   *rel = rel_open(REL_JOURNAL, RowExclusiveLock);
+	int64		tx = feed_epoch_tx();
 
 	for (int i = 0; i < count; i++)
-		journal_write_row(rel, &rows[i]);
+		journal_write_row(rel, &rows[i], tx);
 	rel_close(rel);
 }
 

@@ -58,7 +58,7 @@ static const struct
 	[REL_ASSET] = {"asset", 2},
 	[REL_LEDGER_GRANT] = {"ledger_grant", 3},
 	[REL_ACCOUNT] = {"account", 15},
-	[REL_JOURNAL] = {"journal", 20},
+	[REL_JOURNAL] = {"journal", 21},
 	[REL_PERIOD] = {"period", 3},
 	[REL_HOLD] = {"hold", 13},
 	[REL_KEY] = {"key", 11},
@@ -73,6 +73,7 @@ static const struct
 	[REL_REMOTE_MANDATE] = {"remote_mandate", 3},
 	[REL_REQUEST] = {"request", 10},
 	[REL_REQUEST_HORIZON] = {"request_horizon", 2},
+	[REL_FEED_EPOCH] = {"feed_epoch", 5},
 };
 
 static RelPlan *rel_plans[REL_COUNT];
@@ -543,17 +544,37 @@ rel_scan_begin(Rel *rel, const char *index_name, Snapshot snapshot, int nkeys,
 }
 
 RelScan *
-rel_scan_after(Rel *rel, const char *index_name, Snapshot snapshot, int64 key)
+rel_scan_past(Rel *rel, const char *index_name, Snapshot snapshot, int nkeys,
+			  const Datum *keys, Datum bound)
 {
 	RelScan    *scan = palloc0(sizeof(RelScan));
-	Relation	index = rel_index(rel, rel_index_named(rel, index_name));
-	ScanKeyData entry;
+	int			which = rel_index_named(rel, index_name);
+	Relation	index = rel_index(rel, which);
+	Oid			type = index->rd_opcintype[nkeys];
+	ScanKeyData entries[REL_MAX_KEYS];
 
-	ScanKeyInit(&entry, 1, BTGreaterStrategyNumber, F_INT8GT,
-				Int64GetDatum(key));
-	scan->scan = teller_index_beginscan(rel->heap, index, snapshot, 1);
-	index_rescan(scan->scan, &entry, 1, NULL, 0);
+	Assert(nkeys < REL_MAX_KEYS);
+	for (int i = 0; i < nkeys; i++)
+		ScanKeyEntryInitialize(&entries[i], 0, i + 1, BTEqualStrategyNumber,
+							   InvalidOid, index->rd_indcollation[i],
+							   rel->plan->indexes[which].equal[i], keys[i]);
+	ScanKeyEntryInitialize(&entries[nkeys], 0, nkeys + 1,
+						   BTGreaterStrategyNumber, InvalidOid,
+						   index->rd_indcollation[nkeys],
+						   get_opcode(get_opfamily_member(index->rd_opfamily[nkeys],
+														  type, type,
+														  BTGreaterStrategyNumber)),
+						   bound);
+	scan->scan = teller_index_beginscan(rel->heap, index, snapshot, nkeys + 1);
+	index_rescan(scan->scan, entries, nkeys + 1, NULL, 0);
 	return scan;
+}
+
+RelScan *
+rel_scan_after(Rel *rel, const char *index_name, Snapshot snapshot, int64 key)
+{
+	return rel_scan_past(rel, index_name, snapshot, 0, NULL,
+						 Int64GetDatum(key));
 }
 
 RelScan *

@@ -44,10 +44,11 @@ typedef enum RelId
 	REL_REMOTE_GRANT,
 	REL_REMOTE_MANDATE,
 	REL_REQUEST,
-	REL_REQUEST_HORIZON
+	REL_REQUEST_HORIZON,
+	REL_FEED_EPOCH
 } RelId;
 
-#define REL_COUNT (REL_REQUEST_HORIZON + 1)
+#define REL_COUNT (REL_FEED_EPOCH + 1)
 
 struct RelPlan;
 
@@ -145,6 +146,14 @@ extern RelScan *rel_scan_begin(Rel *rel, const char *index_name,
  */
 extern RelScan *rel_scan_after(Rel *rel, const char *index_name,
 							   Snapshot snapshot, int64 key);
+
+/*
+ * rel_scan_past: those of rel_scan_begin whose next column is above bound, in
+ * the order of the index.
+ */
+extern RelScan *rel_scan_past(Rel *rel, const char *index_name,
+							  Snapshot snapshot, int nkeys, const Datum *keys,
+							  Datum bound);
 
 /*
  * rel_scan_from: those of rel_scan_begin whose next column, a timestamptz, is

@@ -27,6 +27,7 @@ static const char verify_sql[] =
 	" UNION ALL SELECT * FROM teller.verify_limits($1)"
 	" UNION ALL SELECT * FROM teller.verify_holds($1)"
 	" UNION ALL SELECT * FROM teller.verify_keys($1)"
+	" UNION ALL SELECT * FROM teller.verify_feed($1)"
 	" UNION ALL SELECT * FROM teller.verify_operations($1)";
 
 static void

@@ -116,6 +116,7 @@ CREATE TABLE teller.journal (
 	recorded_at		timestamptz NOT NULL CHECK (isfinite(recorded_at)),
 	metadata		jsonb,
 	ends_hold		boolean NOT NULL,
+	tx				bigint NOT NULL,
 	PRIMARY KEY (ledger_id, id),
 	CHECK (debit_account <> credit_account)
 );
@@ -131,10 +132,28 @@ CREATE INDEX journal_credit_dated ON teller.journal (ledger_id, credit_account)
 -- One terminal record per hold, by constraint.
 CREATE UNIQUE INDEX journal_hold_end ON teller.journal (ledger_id, hold_id)
 	WHERE ends_hold;
+-- The feed: in the order of transactions.
+CREATE INDEX journal_feed ON teller.journal (ledger_id, tx, id);
 COMMENT ON TABLE teller.journal IS 'append-only: one row for every movement and hold event, with both sides'' versions and balances after it';
 COMMENT ON COLUMN teller.journal.debit_version IS 'the debit account''s version after this row; NULL where the row did not touch it';
 COMMENT ON COLUMN teller.journal.credit_version IS 'the credit account''s version after this row; NULL where the row did not touch it';
 COMMENT ON COLUMN teller.journal.ends_hold IS 'true on the one row after which nothing of its hold remains';
+
+COMMENT ON COLUMN teller.journal.tx IS 'the transaction that wrote this row: number of teller.feed_epoch * 2^48 + its 64-bit id; the feed goes by it';
+
+-- Transaction ids mean something on one timeline of one server only.  The
+-- first transactions that write on another one each make a row, of one and the
+-- same number, and what they write sorts behind what was written before.
+CREATE TABLE teller.feed_epoch (
+	number				bigint NOT NULL CHECK (number BETWEEN 1 AND 32766),
+	tx					bigint NOT NULL,
+	system_identifier	bigint NOT NULL,
+	timeline			integer NOT NULL,
+	made_at				timestamptz NOT NULL,
+	PRIMARY KEY (number, tx)
+);
+COMMENT ON TABLE teller.feed_epoch IS 'the servers and timelines on which the journal was written, in their order';
+COMMENT ON COLUMN teller.feed_epoch.tx IS 'the transaction that made this row, as in teller.journal.tx';
 
 CREATE TABLE teller.period (
 	ledger_id		bigint PRIMARY KEY,
@@ -395,6 +414,7 @@ SELECT pg_catalog.pg_extension_config_dump('teller.account', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.limit_change_data', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.journal', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.period', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.feed_epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.hold', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.key', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.key_horizon', '');
