@@ -112,6 +112,37 @@ need_postgres()
 		"postgresql-server-dev-$PG_MAJOR"
 }
 
+# need_node: Node and node-postgres.  Debian's driver asks for Debian's own
+# nodejs.  On a machine with another Node the driver's files are unpacked aside,
+# into a cache in /var/tmp, and nothing is installed.  NODE_MODULES says where
+# the driver is; without a network it may be nowhere.
+NODE_MODULES=/usr/share/nodejs
+need_node()
+{
+	local cache deb
+	cache=/var/tmp/pg_teller-node.$(id -u)
+	if installed node-pg; then
+		return 0
+	elif ! command -v node >/dev/null; then
+		need nodejs node-pg
+		return
+	fi
+	NODE_MODULES=$cache/usr/share/nodejs
+	[ ! -O "$cache/complete" ] || return 0
+	say "unpacking node-pg into $cache"
+	rm -rf "$cache"
+	mkdir -m 755 "$cache" && (
+		cd "$cache" || exit 1
+		as_root apt-get -q update
+		apt-get -q download -o APT::Sandbox::User="$(id -un)" node-pg node-split2 || exit 1
+		for deb in *.deb; do
+			dpkg -x "$deb" . || exit 1
+		done
+		rm -f -- *.deb
+		touch complete
+	) >/dev/null 2>&1 </dev/null || say "there is no node-postgres for this Node"
+}
+
 # ---------------------------------------------------------------------------
 # The user and the directory
 # ---------------------------------------------------------------------------

@@ -11,7 +11,8 @@
 #
 # The last line says `N passed, N failed` (and `N skipped`); the status is not
 # zero when something failed.  Nothing outside /tmp is written but the packages
-# that are missing and, for `compile`, a cache of headers in /var/tmp.
+# that are missing and, in /var/tmp, caches of headers for `compile` and, where
+# Node is not Debian's, of its driver for `examples`.
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -256,10 +257,12 @@ part_examples()
 	example_readme
 	example_regress
 	# Others bring a program of their own that claims in `ok` lines.
-	need python3
+	need python3 python3-psycopg
+	need_node
 	for script in "$ROOT"/test/examples/*.sh; do
 		run 300 "$WORK/example.log" env PATH="$(bin plain):$PATH" \
 			PGHOST="$WORK/pre.s" PGPORT="$PORT" PGUSER=postgres \
+			NODE_PATH="$NODE_MODULES" \
 			bash "$WORK/plain.src/test/examples/${script##*/}"
 		count_claims "examples ${script##*/}" $? "$WORK/example.log"
 	done
