@@ -142,7 +142,7 @@ static const IntSetting int_settings[] = {
 		"Due holds that the worker expires in one transaction.",
 		&teller_expire_batch, 1000, 1, 100000, PGC_SIGHUP, 0},
 	{"teller.key_retention",
-		"Age at which idempotency keys are removed; 0 keeps them for ever.",
+		"Age at which keys and requests that carry their time are forgotten; 0: never.",
 		&teller_key_retention_s, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S},
 };
 

@@ -24,18 +24,26 @@
 
 /* ---- extend ----------------------------------------------------------- */
 
-static void
-check_later(const Hold *hold, TimestampTz deadline)
+/*
+ * A denial, so that the key is looked at once more: the twin that gave the
+ * hold its deadline may have been this very call.  It is raised in any case.
+ */
+static Denial *
+test_later(const Hold *hold, TimestampTz deadline)
 {
+	Denial	   *denial;
+
 	if (deadline > hold->expires_at)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("the new deadline of hold %s is not later than the present one",
-					clock_id_text(&hold->id)),
-			 errdetail("It would be %s, it is %s.",
-					   pstrdup(timestamptz_to_str(deadline)),
-					   pstrdup(timestamptz_to_str(hold->expires_at)))));
+		return NULL;
+	denial = denial_make(ERRCODE_INVALID_PARAMETER_VALUE,
+						 psprintf("the new deadline of hold %s is not later than the present one",
+								  clock_id_text(&hold->id)),
+						 psprintf("It would be %s, it is %s.",
+								  pstrdup(timestamptz_to_str(deadline)),
+								  pstrdup(timestamptz_to_str(hold->expires_at))),
+						 NULL);
+	denial->always_raised = true;
+	return denial;
 }
 
 Movement *
@@ -50,7 +58,9 @@ hold_decide_extend(int64 ledger, const pg_uuid_t *id, const Interval *ttl)
 	if (movement->denial != NULL)
 		return movement;
 	deadline = hold_deadline(movement->set->now, ttl);
-	check_later(hold, deadline);
+	movement->denial = test_later(hold, deadline);
+	if (movement->denial != NULL)
+		return movement;
 	key_add_time(&change, "old_expires_at", false, hold->expires_at);
 	key_add_time(&change, "new_expires_at", false, deadline);
 	hold->expires_at = deadline;

@@ -13,7 +13,7 @@ $$Set money of debit_account aside in favour of credit_account until it is captu
 Call it as SELECT * FROM teller.hold(...).
 Arguments: amount in units of the asset; ttl above zero and at most a hundred years, default teller.hold_ttl; key, expected_version, metadata, on_denial, request_time as in teller.transfer.
 Result: id of the hold, status open or denied, reason, expires_at, what is available on the debit account after it, its version, replayed.
-Errors: TL001, TL002, TL003, TL004, TL005, TL007, TL009, 22003, 22004, 22023, 54000, 42501, 40001.
+Errors: TL001, TL002, TL003, TL004, TL005, TL007, TL009, TL012, 22003, 22004, 22023, 54000, 42501, 40001.
 Locks: the debit account; the credit account only if it has a max_balance. Right: post.$$;
 
 CREATE FUNCTION teller.capture(
@@ -29,7 +29,7 @@ COMMENT ON FUNCTION teller.capture(bigint, uuid, numeric, boolean, text, text, t
 $$Turn a hold, or part of it, into a movement.
 Arguments: amount in units of the asset, default all that remains; final: release what is left after this capture; key, on_denial, request_time as in teller.transfer.
 Result: as teller.transfer; id is the capture's journal row, balances and versions are those after the last row.
-Errors: TL003, TL005, TL006 (captured, released or expired before, or due), TL009, 22023 (more than remains), 55000 (hold of an operation), 42501, 40001.
+Errors: TL003, TL005, TL006 (captured, released or expired before, or due), TL009, TL012, 22003, 22023 (more than remains), 55000 (hold of an operation), 42501, 40001.
 Locks: both accounts by account_id, then the hold. Right: post.$$;
 
 CREATE FUNCTION teller.release(
@@ -41,7 +41,7 @@ CREATE FUNCTION teller.release(
 COMMENT ON FUNCTION teller.release(bigint, uuid, text, timestamptz) IS
 $$Give back what remains of a hold.
 Result: as teller.hold, status released.
-Errors: TL003, TL006, TL009, 55000 (hold of an operation), 42501, 40001.
+Errors: TL003, TL006, TL009, TL012, 55000 (hold of an operation), 42501, 40001.
 Locks: the debit account (the credit account too if it has a max_balance), then the hold. Right: post.$$;
 
 CREATE FUNCTION teller.extend_hold(

@@ -5,7 +5,7 @@ CREATE FUNCTION teller.find(ledger bigint, key text,
 	OUT result jsonb, OUT created_at timestamptz) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'teller_find' LANGUAGE C STABLE ROWS 1 PARALLEL UNSAFE;
 COMMENT ON FUNCTION teller.find(bigint, text) IS
-$$What became of the call with this key: its function, the id it made, status, reason, the whole answer, and when. No row: it never happened.
+$$What became of the call with this key: its function, the id it made, status, reason, the whole answer, and when. No row: nothing is committed under that key, or it was pruned.
 Errors: TL009 (ledger), 22004, 22023, 42501. Locks: none. Right: read.$$;
 
 CREATE FUNCTION teller.prune_keys(max_keys integer DEFAULT 1000) RETURNS integer
