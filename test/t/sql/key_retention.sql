@@ -1,10 +1,4 @@
 -- request_time: keys that are forgotten, and never run again.
--- Where there is a worker it would forget the keys before this test does; it is
--- tested in test/t/030_request.pl.
-SELECT current_setting('shared_preload_libraries') LIKE '%pg_teller%' AS preloaded \gset
-\if :preloaded
-\quit
-\endif
 \pset format unaligned
 \pset tuples_only on
 -- What a statement raises, without ids and times.
@@ -53,190 +47,95 @@ CREATE FUNCTION pg_temp.retain(value text) RETURNS SETOF text LANGUAGE sql AS $$
 		FROM generate_series(1, 2000)
 $$;
 SELECT teller.create_ledger(331), teller.create_ledger(334);
-|
 SELECT teller.create_asset('USD', 2);
-
 SELECT teller.open_account(331, 1, 'USD', 'world', min_balance => NULL),
 	teller.open_account(331, 2, 'USD', 'alice'),
 	teller.open_account(331, 3, 'USD', 'poor'),
 	teller.open_account(334, 1, 'USD', 'world', min_balance => NULL),
 	teller.open_account(334, 2, 'USD', 'alice');
-1|2|3|1|2
 SHOW teller.key_retention;
-0
+
 -- ---- as long as nothing is forgotten ------------------------------------------
+
 -- request_time is part of the request, and is kept beside the key.
 SELECT id AS old, replayed FROM teller.transfer(331, 1, 2, 1, key => 'old', request_time => '2020-01-01 12:00Z') \gset
 SELECT :'replayed';
-f
 SELECT id = :'old', replayed FROM teller.transfer(331, 1, 2, 1, key => 'old', request_time => '2020-01-01 14:00+02');
-t|t
 SELECT pg_temp.says($$SELECT teller.transfer(331, 1, 2, 1, key => 'old')$$);
-TL003: key "old" of ledger 331 was used with another request_time
-DETAIL: It was used with request_time "<time>", now it is null.
-HINT: Use a new key for a new request, or repeat the first one unchanged.
 SELECT pg_temp.says($$SELECT teller.transfer(331, 1, 2, 1, key => 'old', request_time => '2020-01-01 12:00:00.000001Z')$$);
-TL003: key "old" of ledger 331 was used with another request_time
-DETAIL: It was used with request_time "<time>", now it is "<time>".
-HINT: Use a new key for a new request, or repeat the first one unchanged.
 SELECT request_time = '2020-01-01 12:00Z', arguments ? 'request_time' FROM teller.key WHERE ledger_id = 331 AND key = 'old';
-t|t
 SELECT pg_temp.says($$SELECT teller.transfer(331, 1, 2, 1, key => 'k', request_time => 'infinity')$$);
-22023: request_time must be finite
 SELECT pg_temp.says($$SELECT teller.transfer(331, 1, 2, 1, key => 'k', request_time => '-infinity')$$);
-22023: request_time must be finite
 -- Every keyed call takes it.
 SELECT replayed FROM teller.transfer(331, 1, 2, 1, key => 'plain');
-f
 SELECT replayed FROM teller.transfer_up_to(331, 1, 2, 1, key => 'up', request_time => '2020-01-02 00:00Z');
-f
 SELECT id AS h, replayed FROM teller.hold(331, 1, 2, 10, '1 hour', key => 'hold', request_time => '2020-01-02 00:00Z') \gset
 SELECT replayed FROM teller.extend_hold(331, :'h', '2 hours', key => 'extend', request_time => '2020-01-02 00:00Z');
-f
 SELECT replayed FROM teller.adjust_hold(331, :'h', 11, key => 'adjust', request_time => '2020-01-02 00:00Z');
-f
 SELECT replayed FROM teller.capture(331, :'h', 1, false, key => 'capture', request_time => '2020-01-02 00:00Z');
-f
 SELECT replayed FROM teller.release(331, :'h', key => 'release', request_time => '2020-01-02 00:00Z');
-f
 SELECT replayed FROM teller.reverse(331, :'old', key => 'reverse', request_time => '2020-01-02 00:00Z');
-f
 SELECT batch_id AS batch, replayed FROM teller.post(331, '{1}', '{2}', '{1}', key => 'batch', request_time => '2020-01-02 00:00Z') \gset
 SELECT replayed FROM teller.post(331, '{1,1}', '{2,2}', '{1,1}', keys => '{i1,i2}', request_time => '2020-01-03 00:00Z');
-f
-f
 SELECT replayed FROM teller.reverse_batch(331, :'batch', key => 'undo', request_time => '2020-01-02 00:00Z');
-f
 SELECT status FROM teller.transfer(331, 3, 1, 5, key => 'denied', on_denial => 'record', request_time => '2020-01-02 00:00Z');
-denied
 SELECT replayed FROM teller.transfer(331, 1, 2, 1, key => 'new', request_time => now());
-f
 SELECT replayed FROM teller.transfer(331, 1, 2, 1, key => 'future', request_time => '2999-01-01 00:00Z');
-f
 SELECT replayed FROM teller.transfer(334, 1, 2, 1, key => 'old', request_time => '2020-01-01 12:00Z');
-f
 -- An item with a time is the transfer with that time.
 SELECT replayed FROM teller.transfer(331, 1, 2, 1, key => 'i1', request_time => '2020-01-03 00:00Z');
-t
 SELECT pg_temp.says($$SELECT teller.post(331, '{1}', '{2}', '{1}', keys => '{i2}')$$);
-TL003: key "i2" of ledger 331 was used with another request_time
-DETAIL: It was used with request_time "<time>", now it is null.
-HINT: Use a new key for a new request, or repeat the first one unchanged.
 -- With retention 0 nothing is forgotten, and nothing is too old.
 SELECT pg_temp.books() AS before \gset
 SELECT teller.prune_keys();
-0
 SELECT teller.prune_keys(1000000);
-0
 SELECT pg_temp.books() = :'before';
-t
 SELECT arguments || E'\n\t' || pg_temp.says(format('SELECT teller.prune_keys(%s)', arguments))
 FROM unnest(ARRAY['0', '-1', '1000001', 'NULL']) AS arguments;
-0
-	22023: max_keys must be between 1 and 1000000
--1
-	22023: max_keys must be between 1 and 1000000
-1000001
-	22023: max_keys must be between 1 and 1000000
-NULL
-	22004: max_keys must not be null
+
 -- ---- retention of a day ----------------------------------------------------------
+
 \set ECHO none
+\o /dev/null
+SELECT pg_temp.retain('1d') \gexec
+\o
+\set ECHO all
 SHOW teller.key_retention;
-1d
 -- What is not forgotten yet is answered.
 SELECT id = :'old', replayed FROM teller.transfer(331, 1, 2, 1, key => 'old', request_time => '2020-01-01 12:00Z');
-t|t
 -- A new request that is too old does not run: it may have been forgotten.
 SELECT pg_temp.books() AS before \gset
 SELECT pg_temp.says($$SELECT teller.transfer(331, 1, 2, 1, key => 'too old', request_time => '2020-01-01 12:00Z')$$);
-TL012: the request with key "too old" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says($$SELECT teller.transfer(331, 1, 2, 1, key => 'too old', request_time => now() - interval '1 day')$$);
-TL012: the request with key "too old" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says($$SELECT teller.transfer(331, 3, 2, 1, key => 'too old', request_time => '2020-01-01 12:00Z', on_denial => 'record')$$);
-TL012: the request with key "too old" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says($$SELECT teller.post(331, '{1,1}', '{2,2}', '{1,1}', keys => '{o1,o2}', request_time => '2020-01-01 12:00Z')$$);
-TL012: the request with key "o1" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says($$SELECT teller.post(331, '{1,1}', '{2,2}', '{1,1}', keys => '{o1,o2}', mode => 'independent', request_time => '2020-01-01 12:00Z')$$);
-TL012: the request with key "o1" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says($$SELECT teller.post(331, '{1,1}', '{2,2}', '{1,1}', key => 'o', request_time => '2020-01-01 12:00Z')$$);
-TL012: the request with key "o" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says($$SELECT teller.hold(331, 1, 2, 1, key => 'o', request_time => '2020-01-01 12:00Z')$$);
-TL012: the request with key "o" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says($$SELECT teller.transfer_up_to(331, 1, 2, 1, key => 'o', request_time => '2020-01-01 12:00Z')$$);
-TL012: the request with key "o" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says(format($$SELECT teller.reverse(331, (SELECT id FROM teller.key WHERE ledger_id = 331 AND key = 'plain'), key => 'o', request_time => '2020-01-01 12:00Z')$$));
-TL012: the request with key "o" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.books() = :'before';
-t
 -- Known and unknown items in one batch: the unknown ones do not run.
 SELECT pg_temp.says($$SELECT teller.post(331, '{1,1}', '{2,2}', '{1,1}', keys => '{i1,i9}', request_time => '2020-01-03 00:00Z')$$);
-TL012: the request with key "i9" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 -- A younger one runs, and so does one without a time or without a key.
 SELECT replayed FROM teller.transfer(331, 1, 2, 1, key => 'young', request_time => now() - interval '23 hours');
-f
 SELECT replayed FROM teller.transfer(331, 1, 2, 1, key => 'timeless');
-f
 SELECT replayed FROM teller.transfer(331, 1, 2, 1, request_time => '2020-01-01 12:00Z');
-f
 -- One that would be refused is not: it may have been done, when there was
 -- money.
 SELECT pg_temp.says($$SELECT teller.transfer(331, 3, 2, 1, key => 'too old', request_time => '2020-01-01 12:00Z')$$);
-TL012: the request with key "too old" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says($$SELECT teller.transfer(331, 3, 2, 1, key => 'too old', request_time => '2020-01-01 12:00Z', on_denial => 'return')$$);
-TL012: the request with key "too old" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says($$SELECT teller.transfer_up_to(331, 3, 2, 1, key => 'too old', request_time => '2020-01-01 12:00Z')$$);
-TL012: the request with key "too old" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says(format($$SELECT teller.capture(331, %L, key => 'too old', request_time => '2020-01-01 12:00Z')$$, :'h'));
-TL012: the request with key "too old" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says($$SELECT teller.post(331, '{1,3}', '{2,2}', '{1,1}', key => 'too old', request_time => '2020-01-01 12:00Z')$$);
-TL012: the request with key "too old" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says($$SELECT teller.post(331, '{1,3}', '{2,2}', '{1,1}', keys => '{NULL,too old}', request_time => '2020-01-01 12:00Z')$$);
-TL012: the request with key "too old" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says($$SELECT teller.post(331, '{1,3}', '{2,2}', '{1,1}', keys => '{NULL,too old}', mode => 'independent', request_time => '2020-01-01 12:00Z')$$);
-TL012: the request with key "too old" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 -- A young one is refused as it is, and so is one without a key.
 SELECT status, reason FROM teller.transfer(331, 3, 2, 1, key => 'too poor', request_time => now(), on_denial => 'return');
-denied|insufficient_funds
 SELECT status, reason FROM teller.transfer(331, 3, 2, 1, request_time => '2020-01-01 12:00Z', on_denial => 'return');
-denied|insufficient_funds
+
 -- Forgotten: what has a time, and that is older than a day.
 SELECT count(*) FROM teller.key WHERE ledger_id IN (331, 334) AND request_time < '2021-01-01 00:00Z';
-14
 DO $$
 BEGIN
 	WHILE teller.prune_keys(5) > 0 LOOP
@@ -244,121 +143,75 @@ BEGIN
 END
 $$;
 SELECT key FROM teller.key WHERE ledger_id IN (331, 334) ORDER BY key COLLATE "C";
-future
-new
-plain
-timeless
-young
 SELECT ledger_id, pruned_until AT TIME ZONE 'UTC' FROM teller.key_horizon WHERE ledger_id IN (331, 334) ORDER BY 1;
-331|Fri Jan 03 00:00:00 2020
-334|Wed Jan 01 12:00:00 2020
 SELECT count(*) FROM teller.find(331, 'old');
-0
 -- The rows of the books are as they were.
 SELECT count(*) FROM teller.journal WHERE ledger_id = 331 AND id = :'old';
-1
 -- None of them ever runs again.
 SELECT pg_temp.books() AS before \gset
 SELECT pg_temp.says($$SELECT teller.transfer(331, 1, 2, 1, key => 'old', request_time => '2020-01-01 12:00Z')$$);
-TL012: the request with key "old" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says($$SELECT teller.post(331, '{1}', '{2}', '{1}', key => 'batch', request_time => '2020-01-02 00:00Z')$$);
-TL012: the request with key "batch" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says(format($$SELECT teller.reverse(331, %L, key => 'reverse', request_time => '2020-01-02 00:00Z')$$, :'old'));
-TL012: the request with key "reverse" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says(format($$SELECT teller.capture(331, %L, 1, false, key => 'capture', request_time => '2020-01-02 00:00Z')$$, :'h'));
-TL012: the request with key "capture" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says(format($$SELECT teller.release(331, %L, key => 'release', request_time => '2020-01-02 00:00Z')$$, :'h'));
-TL012: the request with key "release" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says(format($$SELECT teller.extend_hold(331, %L, '2 hours', key => 'extend', request_time => '2020-01-02 00:00Z')$$, :'h'));
-TL012: the request with key "extend" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says(format($$SELECT teller.adjust_hold(331, %L, 11, key => 'adjust', request_time => '2020-01-02 00:00Z')$$, :'h'));
-TL012: the request with key "adjust" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says(format($$SELECT teller.reverse_batch(331, %L, key => 'undo', request_time => '2020-01-02 00:00Z')$$, :'batch'));
-TL012: the request with key "undo" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says($$SELECT teller.transfer(331, 3, 1, 5, key => 'denied', on_denial => 'record', request_time => '2020-01-02 00:00Z')$$);
-TL012: the request with key "denied" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.books() = :'before';
-t
+
 -- ---- retention is raised, or taken away: what was forgotten stays too old ---------
+
 \set ECHO none
+\o /dev/null
+SELECT pg_temp.retain('24855d') \gexec
+\o
+\set ECHO all
 SHOW teller.key_retention;
-24855d
 SELECT pg_temp.says($$SELECT teller.transfer(331, 1, 2, 1, key => 'old', request_time => '2020-01-01 12:00Z')$$);
-TL012: the request with key "old" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT pg_temp.says($$SELECT teller.transfer(331, 1, 2, 1, key => 'i1', request_time => '2020-01-03 00:00Z')$$);
-TL012: the request with key "i1" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT replayed FROM teller.transfer(331, 1, 2, 1, key => 'past the horizon', request_time => '2020-01-03 00:00:00.000001Z');
-f
 -- Each ledger has a horizon of its own.
 SELECT pg_temp.says($$SELECT teller.transfer(334, 1, 2, 1, key => 'old', request_time => '2020-01-01 12:00Z')$$);
-TL012: the request with key "old" of ledger 334 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT replayed FROM teller.transfer(334, 1, 2, 1, key => 'other', request_time => '2020-01-02 00:00Z');
-f
 \set ECHO none
+\o /dev/null
+SELECT pg_temp.retain('0') \gexec
+\o
+\set ECHO all
 SHOW teller.key_retention;
-0
 SELECT pg_temp.says($$SELECT teller.transfer(331, 1, 2, 1, key => 'old', request_time => '2020-01-01 12:00Z')$$);
-TL012: the request with key "old" of ledger 331 is too old
-DETAIL: It was made at <time>; those made until <time> may have been answered and forgotten.
-HINT: Find out by other means whether it has happened. If it has not, make a new request.
 SELECT replayed FROM teller.transfer(331, 1, 2, 1, key => 'past the horizon', request_time => '2020-01-03 00:00:00.000001Z');
-t
 SELECT teller.prune_keys();
-0
 -- The horizon never falls.
 \set ECHO none
+\o /dev/null
+SELECT pg_temp.retain('1d') \gexec
+\o
+\set ECHO all
 SELECT count(*) FROM (SELECT teller.prune_keys()) AS pruned;
-1
 SELECT ledger_id, pruned_until AT TIME ZONE 'UTC' FROM teller.key_horizon WHERE ledger_id IN (331, 334) ORDER BY 1;
-331|Fri Jan 03 00:00:00.000001 2020
-334|Thu Jan 02 00:00:00 2020
+
 -- A role that may do nothing else may prune; it forgets only what is due.
 CREATE ROLE regress_key_retention;
 GRANT USAGE ON SCHEMA teller TO regress_key_retention;
 SET ROLE regress_key_retention;
 SELECT teller.prune_keys();
-0
 RESET ROLE;
 REVOKE USAGE ON SCHEMA teller FROM regress_key_retention;
 DROP ROLE regress_key_retention;
 BEGIN READ ONLY;
 SELECT pg_temp.says('SELECT teller.prune_keys()');
-25006: cannot execute SELECT FOR UPDATE in a read-only transaction
 ROLLBACK;
 SELECT key FROM teller.key WHERE ledger_id IN (331, 334) ORDER BY key COLLATE "C";
-future
-new
-plain
-timeless
-young
+
 \set ECHO none
+\o /dev/null
+SELECT pg_temp.retain('0') \gexec
+\o
+\set ECHO all
 ALTER SYSTEM RESET teller.key_retention;
 SELECT pg_reload_conf();
-t
 SHOW teller.key_retention;
-0
+
 SELECT * FROM teller.verify();
