@@ -198,6 +198,10 @@ SELECT status, reason FROM teller.transfer(322, 4, 1, 100, key => 'recorded', on
 SELECT status FROM teller.transfer(322, 1, 4, 100);
 SELECT ordinal, id IS NULL, status, reason, amount, debit_balance, replayed
 FROM teller.post(322, '{4,4}', '{1,1}', '{100,1}', keys => '{recorded,n4}', mode => 'independent');
+-- It refuses an atomic batch as a whole, which writes nothing.
+SELECT pg_temp.says($$SELECT teller.post(322, '{1,4}', '{2,1}', '{1,100}', keys => '{a9,recorded}')$$);
+SELECT pg_temp.says($$SELECT teller.post(322, '{4}', '{1}', '{100}', keys => '{recorded}')$$);
+SELECT * FROM teller.find(322, 'a9');
 
 -- ---- the same key twice in one batch ----------------------------------------------
 

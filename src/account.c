@@ -305,13 +305,32 @@ account_test_active(const Account *account, bool debit_side)
 					   NULL);
 }
 
+/*
+ * What the holds that are due give back.  Looked up once for a call: its
+ * reading of the clock does not change, and the account is locked.
+ */
+static Amount
+account_due(AccountSet *set, const Account *account, bool debit_side)
+{
+	Account    *mine = account_in_set(set, account->id);
+
+	if (mine == NULL)
+		return hold_due_sum(account->ledger, account->id, debit_side, set->now,
+							NULL);
+	if (!mine->due_known[debit_side])
+		mine->due[debit_side] = hold_due_sum(account->ledger, account->id,
+											 debit_side, set->now, NULL);
+	mine->due_known[debit_side] = true;
+	return mine->due[debit_side];
+}
+
 Amount
 account_available(AccountSet *set, const Account *account)
 {
 	Amount		due = 0;
 
 	if (account->pending_debit > 0)
-		due = hold_due_sum(account->ledger, account->id, true, set->now, NULL);
+		due = account_due(set, account, true);
 	return amount_add(amount_subtract(account->posted, account->pending_debit),
 					  due);
 }
@@ -355,8 +374,7 @@ static Amount
 account_reserved(AccountSet *set, const Account *account)
 {
 	return amount_subtract(amount_add(account->posted, account->pending_credit),
-						   hold_due_sum(account->ledger, account->id, false,
-										set->now, NULL));
+						   account_due(set, account, false));
 }
 
 Denial *

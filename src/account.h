@@ -46,6 +46,8 @@ typedef struct Account
 	AccountStatus status;
 	TimestampTz last_at;
 	bool		changed;
+	bool		due_known[2];	/* whether due[] is, for credit and debit side */
+	Amount		due[2];			/* what remains of its holds that are due */
 	TupleTableSlot *slot;		/* the locked row; account.c's */
 } Account;
 

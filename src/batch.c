@@ -39,6 +39,13 @@ enum
 
 /* ---- keys of the items ------------------------------------------------ */
 
+static JsonbValue *
+stored_field(Jsonb *stored, const char *name, JsonbValue *buffer)
+{
+	return getKeyJsonValueFromContainer(&stored->root, name, strlen(name),
+										buffer);
+}
+
 static int
 compare_keys(const text *a, const text *b)
 {
@@ -114,6 +121,31 @@ look_up_keys(Batch *batch)
 		news |= item->stored != NULL;
 	}
 	return news;
+}
+
+/* A refusal that was recorded refuses an atomic batch, as a new one would. */
+static void
+refuse_recorded(const Batch *batch)
+{
+	for (int i = 0; i < batch->nkeys; i++)
+	{
+		const PostItem *item = &batch->post.items[batch->by_key[i]];
+		JsonbValue	buffer;
+		JsonbValue *reason = item->stored == NULL ? NULL :
+			stored_field(item->stored, "reason", &buffer);
+		char	   *name;
+
+		if (reason == NULL)
+			continue;
+		name = pnstrdup(reason->val.string.val, reason->val.string.len);
+		ereport(ERROR,
+				(errcode(denial_sqlstate(name)),
+				 errmsg("item %d of the batch was denied before",
+						batch->by_key[i] + 1),
+				 errdetail("Key \"%s\" of ledger %lld has recorded %s.",
+						   text_to_cstring(item->key),
+						   (long long) batch->post.ledger, name)));
+	}
 }
 
 /* ---- rows ------------------------------------------------------------- */
@@ -207,13 +239,6 @@ emit_journal_row(FunctionCallInfo fcinfo, int ordinal, const JournalRow *row)
 	transfer[TRANSFER_CREDIT_VERSION] = Int64GetDatum(row->credit.version);
 	transfer[TRANSFER_REPLAYED] = BoolGetDatum(true);
 	emit(fcinfo, ordinal, values, nulls);
-}
-
-static JsonbValue *
-stored_field(Jsonb *stored, const char *name, JsonbValue *buffer)
-{
-	return getKeyJsonValueFromContainer(&stored->root, name, strlen(name),
-										buffer);
 }
 
 /* The rows are in the journal; the key knows only which batch it was. */
@@ -402,6 +427,8 @@ batch_run(FunctionCallInfo fcinfo, Batch *batch)
 		}
 		reset_twins(batch);
 		look_up_keys(batch);
+		if (batch->post.atomic)
+			refuse_recorded(batch);
 		if (all_answered(batch))
 		{
 			emit_items(fcinfo, batch);

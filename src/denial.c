@@ -24,28 +24,38 @@ denial_make(int sqlstate, char *message, char *detail, char *hint)
 	return denial;
 }
 
+static const struct
+{
+	int			sqlstate;
+	const char *name;
+}			reasons[] =
+{
+	{ERRCODE_TELLER_INSUFFICIENT_FUNDS, "insufficient_funds"},
+	{ERRCODE_TELLER_VERSION_CONFLICT, "version_conflict"},
+	{ERRCODE_TELLER_LIMIT_EXCEEDED, "limit_exceeded"},
+	{ERRCODE_TELLER_ACCOUNT_NOT_ACTIVE, "account_not_active"},
+	{ERRCODE_TELLER_HOLD_NOT_OPEN, "hold_not_open"}
+};
+
 const char *
 denial_reason(const Denial *denial)
 {
-	static const struct
-	{
-		int			sqlstate;
-		const char *name;
-	}			names[] =
-	{
-		{ERRCODE_TELLER_INSUFFICIENT_FUNDS, "insufficient_funds"},
-		{ERRCODE_TELLER_VERSION_CONFLICT, "version_conflict"},
-		{ERRCODE_TELLER_LIMIT_EXCEEDED, "limit_exceeded"},
-		{ERRCODE_TELLER_ACCOUNT_NOT_ACTIVE, "account_not_active"},
-		{ERRCODE_TELLER_HOLD_NOT_OPEN, "hold_not_open"}
-	};
-
-	for (int i = 0; i < lengthof(names); i++)
-		if (names[i].sqlstate == denial->sqlstate)
-			return names[i].name;
+	for (int i = 0; i < lengthof(reasons); i++)
+		if (reasons[i].sqlstate == denial->sqlstate)
+			return reasons[i].name;
 	elog(ERROR, "denial with SQLSTATE %s has no name",
 		 unpack_sql_state(denial->sqlstate));
 	return NULL;
+}
+
+int
+denial_sqlstate(const char *reason)
+{
+	for (int i = 0; i < lengthof(reasons); i++)
+		if (strcmp(reasons[i].name, reason) == 0)
+			return reasons[i].sqlstate;
+	elog(ERROR, "\"%s\" is no reason of a denial", reason);
+	return 0;
 }
 
 void

@@ -32,6 +32,9 @@ extern Denial *denial_make(int sqlstate, char *message, char *detail,
 /* The SQLSTATE's name: insufficient_funds and so on. */
 extern const char *denial_reason(const Denial *denial);
 
+/* The SQLSTATE of such a name. */
+extern int	denial_sqlstate(const char *reason);
+
 pg_noreturn extern void denial_raise(const Denial *denial);
 
 #endif							/* TELLER_DENIAL_H */

@@ -1,6 +1,7 @@
 """What the log of the clients says must be in the books, and what is there."""
 
 import collections
+import datetime
 import decimal
 
 from psycopg.rows import dict_row
@@ -11,9 +12,12 @@ NONE = decimal.Decimal(0)
 
 # Nothing else may ever reach a client.
 KNOWN_ERRORS = {
-    "TL001", "TL002", "TL003", "TL004", "TL006", "22023", "40001", "40P01",
+    "TL001", "TL002", "TL003", "TL004", "TL006", "22023", "40001", "40P01", "55000",
     "55P03", "57014", "MD001",
 }
+# Kinds of rows that move money, and those that a limit is tested for.
+MOVES = ("transfer", "capture", "reversal")
+LIMITED = ("transfer", "hold", "reversal")
 # From here on the run must have met everything there is.
 ENOUGH_CALLS = 5000
 ENOUGH_ACCOUNTS = 10
@@ -62,19 +66,36 @@ class Book:
         self.by_id = {row["id"]: row for row in self.journal}
         self.placing = {row["hold_id"]: row for row in self.journal
                         if row["kind"] == "hold"}
-        self.releases = {(row["hold_id"], row["debit_version"]): row
-                         for row in self.journal if row["kind"] == "release"}
-        self.claimed = {}
+        # What happened to a hold, by its kind and the version it made.
+        self.events = {(row["kind"], row["hold_id"], row["debit_version"]): row
+                       for row in self.journal if row["hold_id"] is not None}
+        self.adjusted = collections.defaultdict(list)
+        for row in self.journal:
+            if row["kind"] in ("hold", "adjust"):
+                self.adjusted[row["hold_id"]].append((row["debit_version"], new_amount(row)))
+        for amounts in self.adjusted.values():
+            amounts.sort()
 
     def read(self, sql):
         with self.connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(sql, (self.ledger,)).fetchall()
+
+    def amount_of(self, hold_id, version):
+        """What a hold came to when its debit account had that version."""
+        return [amount for at, amount in self.adjusted[hold_id] if at <= version][-1]
 
     def found(self, key):
         """What teller.find() says of a key; None if it never happened."""
         with self.connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute("SELECT * FROM teller.find(%s, %s)",
                                   (self.ledger, key)).fetchone()
+
+
+def new_amount(row):
+    """What its hold comes to after the row that places or adjusts it."""
+    if row["kind"] == "hold":
+        return row["amount"]
+    return decimal.Decimal(str(row["metadata"]["new_amount"]))
 
 
 def count_expired(connection):
@@ -95,9 +116,10 @@ class Effects:
         self.wrong = []  # answers that the journal contradicts
         self.torn = []  # unknown commits of which a part is there
         self.tails = set()  # release rows that belong to a final capture
+        self.idle = []  # adjustments to the amount that stood already
         self.resolved = 0
-        self.lost = [call for t in self.log if t.fate == "unknown"
-                     for call in t.calls if call.answer is None and not call.undone]
+        self.lost = [part for t in self.log if t.fate == "unknown"
+                     for part in t.parts if part.answer is None and not part.undone]
         self.take_answers()
         self.resolve()
 
@@ -105,52 +127,83 @@ class Effects:
         """The journal row that an answer speaks of, if it is there."""
         if function == "hold":
             return self.book.placing.get(answer["id"])
-        if function == "release":
-            return self.book.releases.get((answer["id"], answer["debit_version"]))
+        kind = {"release": "release", "extend_hold": "extend",
+                "adjust_hold": "adjust"}.get(function)
+        if kind is not None:
+            return self.book.events.get((kind, answer["id"], answer["debit_version"]))
         return self.book.by_id.get(answer["id"])
 
     def claim(self, call, row):
         if row["id"] in self.calls:
             self.wrong.append("journal %s is the effect of two calls" % row["id"])
         self.calls[row["id"]] = call
-        tail = (row["hold_id"], row["debit_version"] + 1)
+        tail = self.book.events.get(("release", row["hold_id"], row["debit_version"] + 1))
         if row["kind"] == "capture" and not row["ends_hold"] \
-                and call.request.arguments["final"] and tail in self.book.releases:
-            self.tails.add(self.book.releases[tail]["id"])
+                and call.request.arguments["final"] and tail is not None:
+            self.tails.add(tail["id"])
 
     def take_answers(self):
         for transaction in self.log:
-            made = [call for call in transaction.calls
-                    if call.done and not call.answer["replayed"]]
-            rows = [self.row_of(call.request.function, call.answer) for call in made]
+            made = [part for part in transaction.parts
+                    if part.done and not part.answer["replayed"]]
+            rows = [self.row_of(part.request.function, part.answer) for part in made]
             if transaction.fate == "rolled back":
                 continue
             if transaction.fate == "unknown":
                 self.resolved += bool(made)
+                rows = [row for part, row in zip(made, rows) if not self.is_idle(part, row)]
+                made = [part for part in made if part not in self.idle]
                 if None in rows:
                     if any(row is not None for row in rows):
                         self.torn.append(rows)
                     continue
-            for call, row in zip(made, rows):
-                self.take_answer(call, row)
+            for part, row in zip(made, rows):
+                if not self.is_idle(part, row):
+                    self.take_answer(part, row)
+
+    def is_idle(self, call, row):
+        """An adjustment that changed nothing; it has no row of its own."""
+        if call in self.idle:
+            return True
+        answer = call.answer
+        if call.request.function != "adjust_hold" or answer["id"] not in self.book.holds \
+                or row is not None and row["id"] not in self.calls:
+            return False
+        standing = self.book.amount_of(answer["id"], answer["debit_version"])
+        if standing == call.request.arguments["amount"]:
+            self.idle.append(call)
+        return call in self.idle
 
     def take_answer(self, call, row):
-        given = call.request.arguments
         if row is None:
             self.wrong.append("%s %s was acknowledged and is not there"
                               % (call.request.function, call.answer["id"]))
             return
         self.claim(call, row)
-        if call.request.function in ("transfer", "capture"):
+        if row["kind"] in MOVES:
             answered = [call.answer[name] for name in
                         ("amount", "debit_balance", "credit_balance")]
             booked = [row["amount"], row["debit_posted"], row["credit_posted"]]
             if answered != booked:
                 self.wrong.append("%s was told, %s is there" % (answered, booked))
-        for name in ("debit_account", "credit_account", "amount"):
-            if given.get(name) not in (None, row[name]):
+        self.compare(call, row)
+
+    def compare(self, call, row):
+        """What was asked, and what is there."""
+        given = call.request.arguments
+        there = dict(row, id=row["reverses"])
+        if row["kind"] == "adjust":
+            there["amount"] = new_amount(row)
+        for name in ("debit_account", "credit_account", "amount", "id"):
+            if given.get(name) not in (None, there[name]):
                 self.wrong.append("%s: %s asked, %s is there"
-                                  % (name, given[name], row[name]))
+                                  % (name, given[name], there[name]))
+        if not (given.get("min_amount") or NONE) <= row["amount"] \
+                <= given.get("max_amount", row["amount"]):
+            self.wrong.append("%s asked, %s moved" % (given, row["amount"]))
+        if row["kind"] == "extend" and typed({"expires_at": row["metadata"]["new_expires_at"]}) \
+                != {"expires_at": call.answer["expires_at"]}:
+            self.wrong.append("%s told, %s there" % (call.answer, row["metadata"]))
 
     def resolve(self):
         """Calls that were lost without an answer: by key, token, or hold."""
@@ -166,21 +219,43 @@ class Effects:
                 left = {i: r for i, r in left.items()
                         if i != row["id"] and i not in self.tails}
         self.left = list(left.values())
+        for whole in {call.whole for call in self.lost}:
+            if whole.request.function == "post" and whole.request.mode == "atomic":
+                self.check_whole(whole)
+
+    def check_whole(self, whole):
+        """A lost atomic batch is there or not; what has a key may be another's."""
+        there = [any(call is part for call in self.calls.values())
+                 for part in whole.parts if part.request.key is None]
+        if any(there) and not all(there):
+            self.torn.append(whole.request.arguments)
 
     def look_up(self, call, left):
         request = call.request
         if request.key is not None:
             found = self.book.found(request.key)
-            if found is None or found["function"] != request.function:
+            if found is None or found["function"] != request.function \
+                    or found["status"] == "denied":
                 return None
             return self.row_of(request.function, typed(found["result"]))
         for row in left.values():
-            if request.token is not None and row["token"] == request.token:
-                return row
-            if request.token is None and row["kind"] == request.function \
-                    and row["hold_id"] == request.arguments["hold"]:
+            if row["token"] == request.token \
+                    and (request.token is not None or self.fits(request, row)):
                 return row
         return None
+
+    @staticmethod
+    def fits(request, row):
+        """Without a key or a token: any row that it could have made."""
+        given = request.arguments
+        kinds = {"reverse": "reversal", "extend_hold": "extend", "adjust_hold": "adjust"}
+        if row["kind"] != kinds.get(request.function, request.function):
+            return False
+        if request.function == "reverse":
+            return row["reverses"] == given["id"] \
+                and given.get("amount") in (None, row["amount"])
+        return row["hold_id"] == given["hold"] and (
+            request.function != "adjust_hold" or new_amount(row) == given["amount"])
 
 
 # ---- the claims -------------------------------------------------------------
@@ -202,27 +277,78 @@ def claim_keys(claims, effects):
     made = {call.request.key: row for row, call in effects.calls.items()
             if call.request.key is not None}
     keys = effects.book.keys
-    claims.none(sorted(set(made) ^ set(keys)),
-                "the keys in the books are those of the effects")
+    sure, possible = keys_to_be(effects, set(made))
+    claims.none(sorted(sure - set(keys)) + sorted(set(keys) - sure - possible),
+                "the keys in the books are those of the effects and of recorded denials")
     wrong = []
     for transaction in effects.log:
         if transaction.fate != "committed":
             continue
-        for call in transaction.calls:
-            if call.done and call.request.key is not None:
+        for call in transaction.parts:
+            if told_from_store(call):
                 stored = keys.get(call.request.key)
-                if stored is None or not same(call.answer, stored["result"]):
+                if stored is None or not same(call.answer, stored["result"]) \
+                        or stored["status"] != call.answer["status"]:
                     wrong.append((call.request.key, call.answer))
+        wrong += [batch for call in transaction.calls
+                  for batch in differs_from_batch(call, effects.book)]
     claims.none(wrong, "the first answer and every replay of a key are the stored one")
     claims.none(denied_after(effects, made),
                 "no call was denied after it had been done under its key")
+
+
+def told_from_store(call):
+    """Its answer is kept under its key."""
+    if call.answer is None or call.undone or call.request.key is None:
+        return False
+    return call.done or call.answer["replayed"] or is_recorded(call)
+
+
+def is_recorded(call):
+    """Denied, and the denial is to be kept; an item's never is."""
+    return call.answer["status"] == "denied" and call.whole is call \
+        and call.request.arguments.get("on_denial") == "record"
+
+
+def keys_to_be(effects, made):
+    """The keys that must be there, and those that may."""
+    sure = set(made)
+    possible = set()
+    for transaction in effects.log:
+        if transaction.fate == "rolled back":
+            continue
+        found = sure if transaction.fate == "committed" else possible
+        for call in {*transaction.calls, *transaction.parts}:
+            if call.error == "lost":
+                possible.update(part.request.key for part in (call, *call.parts))
+            elif call.answer is not None and not call.undone \
+                    and (call.request.function == "post" and call.done
+                         or call in effects.idle or is_recorded(call)):
+                found.add(call.request.key)
+    return sure - {None}, possible - {None}
+
+
+def differs_from_batch(call, book):
+    """A batch under one key against the rows that the key leads to."""
+    if call.request.function != "post" or call.request.key is None or not call.done:
+        return []
+    stored = typed(book.keys[call.request.key]["result"]) \
+        if call.request.key in book.keys else {}
+    told = [part.answer for part in call.parts]
+    rows = [book.by_id.get(answer["id"]) for answer in told]
+    if None not in rows and stored.get("count") == len(told) \
+            and {answer["batch_id"] for answer in told} == {stored["batch_id"]} \
+            and [(answer["debit_version"], answer["credit_balance"]) for answer in told] \
+            == [(row["debit_version"], row["credit_posted"]) for row in rows]:
+        return []
+    return [(call.request.key, told)]
 
 
 def denied_after(effects, made):
     """Denials that saw a version in which their own effect was already."""
     late = []
     for transaction in effects.log:
-        for call in transaction.calls:
+        for call in transaction.parts:
             key = call.request.key
             if call.answer is None or call.answer["status"] != "denied" \
                     or transaction.fate != "committed" or key not in made:
@@ -239,7 +365,7 @@ def denied_after(effects, made):
 def same(answer, stored):
     stored = typed(stored)
     return all(stored.get(name) == value for name, value in answer.items()
-               if name != "replayed")
+               if name not in ("replayed", "ordinal"))
 
 
 def claim_balances(claims, effects, funds):
@@ -249,7 +375,7 @@ def claim_balances(claims, effects, funds):
     released = set()
     for row_id, call in effects.calls.items():
         row = book.by_id[row_id]
-        if row["kind"] in ("transfer", "capture"):
+        if row["kind"] in MOVES:
             posted[row["debit_account"]] -= row["amount"]
             posted[row["credit_account"]] += row["amount"]
         if row["kind"] == "capture":
@@ -282,16 +408,18 @@ def claim_holds(claims, book, captured, ended):
     claims.none(wrong, "every hold was captured, released or left as acknowledged")
 
 
-def claim_histories(claims, book, log):
+def claim_histories(claims, effects):
     """Follow each account through its versions."""
-    denied = denials(log)
+    book = effects.book
+    denied = denials(book, effects.log)
     wrong = []
     unjust = []
     for account in book.accounts.values():
         history = follow(account, book)
         for version, side, row, posted, reserved in history:
-            if row["kind"] in ("transfer", "hold"):
+            if is_decided(row, effects.calls.get(row["id"]), history, version):
                 wrong += beyond(account, book, side, row, posted, reserved[side])
+                wrong += stingy(account, effects, row, history, version)
             for other in ("debit", "credit"):
                 for call in denied[other, account["account_id"], version]:
                     unjust += unjustly(account, book, other, call, posted,
@@ -306,25 +434,78 @@ def claim_histories(claims, book, log):
     claims.none(unjust, "nothing was denied that the balance and the limit allowed")
 
 
-def denials(log):
+def is_decided(row, call, history, version):
+    """
+    A limit was tested here.  An atomic batch is tested as a whole: after its
+    last version of the account.
+    """
+    if row["kind"] == "adjust":
+        return new_amount(row) > decimal.Decimal(str(row["metadata"]["old_amount"]))
+    if row["kind"] not in LIMITED:
+        return False
+    if call is None or call.whole is call or call.whole.request.mode != "atomic":
+        return True
+    return version == len(history) or history[version][2]["batch_id"] != row["batch_id"]
+
+
+def stingy(account, effects, row, history, version):
+    """transfer_up_to moved less than was asked though there was more."""
+    call = effects.calls.get(row["id"])
+    if call is None or call.request.function != "transfer_up_to" \
+            or row["debit_account"] != account["account_id"] \
+            or row["amount"] == call.request.arguments["max_amount"]:
+        return []
+    taker = effects.book.accounts[row["credit_account"]]
+    posted, reserved = history[version - 1][3:]
+    full = taker["max_balance"] is not None
+    bound = sum((rest for hold_id, rest in reserved["debit"].items()
+                 if effects.book.holds[hold_id]["expires_at"] > row["recorded_at"]), NONE)
+    if full or posted - bound == account["min_balance"]:
+        return []
+    return [(account["account_id"], row["id"], "gave %s" % row["amount"], posted, bound)]
+
+
+def denials(book, log):
     """Calls that were denied for a limit, by the side and version they saw."""
     found = collections.defaultdict(list)
     sides = {"insufficient_funds": "debit", "limit_exceeded": "credit"}
     for transaction in log:
-        for call in transaction.calls:
-            if transaction.fate != "committed" or call.undone or call.answer is None:
+        for call in transaction.parts:
+            if transaction.fate != "committed" or call.undone or call.answer is None \
+                    or call.answer["replayed"]:
                 continue
             side = sides.get(call.answer["reason"])
             version = call.answer.get("%s_version" % side)
             if version is not None:
-                account = call.request.arguments["%s_account" % side]
-                found[side, account, version].append(call)
+                found[side, account_of(book, call, side), version].append(call)
     return found
+
+
+def account_of(book, call, side):
+    given = call.request.arguments
+    if call.request.function == "reverse":
+        original = book.by_id[given["id"]]
+        return original["%s_account" % {"debit": "credit", "credit": "debit"}[side]]
+    if call.request.function == "adjust_hold":
+        return book.holds[given["hold"]]["%s_account" % side]
+    return given["%s_account" % side]
+
+
+def asked(book, call):
+    """What would have done; None where that cannot be said."""
+    given = call.request.arguments
+    if call.request.function == "transfer_up_to":
+        return max(given["min_amount"] or NONE, decimal.Decimal("0.01"))
+    if call.request.function == "adjust_hold":
+        return given["amount"] - book.amount_of(given["hold"], call.answer["debit_version"])
+    return given.get("amount")
 
 
 def unjustly(account, book, side, call, posted, reserved):
     """Holds that were due when the call was sent bind nothing."""
-    amount = call.request.arguments["amount"]
+    amount = asked(book, call)
+    if amount is None:
+        return []
     bound = sum((rest for hold_id, rest in reserved.items()
                  if rest and book.holds[hold_id]["expires_at"] > call.sent), NONE)
     if side == "debit":
@@ -332,6 +513,17 @@ def unjustly(account, book, side, call, posted, reserved):
     else:
         just = posted + bound + amount > account["max_balance"]
     return [] if just else [(account["account_id"], call.answer, posted, bound)]
+
+
+def claim_reversals(claims, book):
+    undone = collections.Counter()
+    for row in book.journal:
+        if row["kind"] == "reversal":
+            undone[row["reverses"]] += row["amount"]
+    claims.none([(row_id, amount, book.by_id[row_id]["amount"])
+                 for row_id, amount in undone.items()
+                 if amount > book.by_id[row_id]["amount"]],
+                "no reversals exceed what they reverse")
 
 
 def follow(account, book):
@@ -350,7 +542,7 @@ def follow(account, book):
     posted = NONE
     reserved = {"debit": {}, "credit": {}}
     for version, side, row in sides:
-        if row["kind"] in ("transfer", "capture"):
+        if row["kind"] in MOVES:
             posted += row["amount"] if side == "credit" else -row["amount"]
         reserve(reserved[side], row)
         held = {name: {hold: rest for hold, rest in holds.items() if rest}
@@ -363,9 +555,10 @@ def reserve(reserved, row):
     """What remains of the holds on this side after the row."""
     if row["hold_id"] is None:
         return
-    before = reserved.get(row["hold_id"], NONE)
-    change = row["amount"] if row["kind"] == "hold" else -row["amount"]
-    reserved[row["hold_id"]] = before + change
+    change = {"hold": row["amount"], "extend": NONE}.get(row["kind"], -row["amount"])
+    if row["kind"] == "adjust":
+        change = new_amount(row) - decimal.Decimal(str(row["metadata"]["old_amount"]))
+    reserved[row["hold_id"]] = reserved.get(row["hold_id"], NONE) + change
 
 
 def beyond(account, book, side, row, posted, reserved):
@@ -402,6 +595,10 @@ def claim_expiry(claims, book, log, expired_before):
     late = [row["id"] for row in book.journal if row["kind"] == "capture"
             and row["recorded_at"] >= book.holds[row["hold_id"]]["expires_at"]]
     claims.none(early + late, "no hold expired early or was captured late")
+    claims.none([row["id"] for row in book.journal if row["kind"] == "extend"
+                 and row["recorded_at"] >= datetime.datetime.fromisoformat(
+                     row["metadata"]["old_expires_at"])],
+                "no hold was extended that was due")
 
 
 def mix_of(effects, watcher, disturber):
@@ -419,8 +616,13 @@ def mix_of(effects, watcher, disturber):
             met["lost"] += call.error == "lost"
             if call.answer is not None:
                 met[call.request.function] += 1
-                met["denied"] += call.answer["status"] == "denied"
-                met["replayed"] += call.answer["replayed"]
+                met["recorded"] += is_recorded(call)
+            if call.answer is not None and call.request.function == "post":
+                met[call.request.mode] += 1
+                met["in part"] += len({part.answer["replayed"] for part in call.parts}) > 1
+            for part in call.parts if call.answer is not None else ():
+                met["denied"] += part.answer["status"] == "denied"
+                met["replayed"] += part.answer["replayed"]
     met["cancels"] = disturber.cancelled
     met["kills"] = disturber.terminated
     met["verifies"] = watcher.rounds
@@ -430,8 +632,10 @@ def mix_of(effects, watcher, disturber):
 MUST_MEET = (
     "committed", "rolled back", "unknown", "one", "locked", "loose",
     "REPEATABLE READ", "SERIALIZABLE", "swept", "undone", "lost", "transfer",
-    "hold", "capture", "release", "denied", "replayed", "verifies", "TL001",
-    "TL002", "TL003", "TL004", "TL006", "22023", "40001", "40P01", "55P03",
+    "hold", "capture", "release", "post", "atomic", "independent", "in part",
+    "reverse", "transfer_up_to", "extend_hold", "adjust_hold", "recorded",
+    "denied", "replayed", "verifies", "TL001",
+    "TL002", "TL003", "TL004", "TL006", "22023", "55000", "40001", "40P01", "55P03",
     "57014", "MD001",
 )
 
@@ -456,7 +660,8 @@ def everything(connection, ledger, clients, watcher, disturber, expired_before,
     claim_effects(claims, effects)
     claim_keys(claims, effects)
     claim_balances(claims, effects, options.funds)
-    claim_histories(claims, book, effects.log)
+    claim_histories(claims, effects)
+    claim_reversals(claims, book)
     claim_expiry(claims, book, effects.log, expired_before)
     claim_errors(claims, effects.log)
     claims.none(watcher.found, "verify() found nothing while the clients were at work")

@@ -7,7 +7,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
-from request import KnownHold, Mix, typed
+from request import KnownHold, KnownRow, Mix, typed
 
 NEVER = threading.Event()  # nobody sets it: waiting on it is a pause
 LEVELS = ("REPEATABLE READ", "SERIALIZABLE")
@@ -22,20 +22,38 @@ class Undone(Exception):
 
 
 class Call:
-    """One call and what the client knows of it."""
+    """
+    One call and what the client knows of it.  A batch is a call with parts: one
+    for each item, as if it had been called alone.
+    """
 
-    def __init__(self, request):
+    def __init__(self, request, whole=None):
         self.request = request
+        self.whole = whole or self
         self.sent = datetime.datetime.now(datetime.timezone.utc)
         self.answer = None  # the row, once it came
         self.error = None  # the SQLSTATE, or "lost"
-        self.undone = False  # by a savepoint or an exception block
+        self.taken_back = False
+        self.parts = [self]
+        if request.items != [request]:
+            self.parts = [Call(item, self) for item in request.items]
+
+    @property
+    def undone(self):
+        """By a savepoint or an exception block."""
+        return self.whole.taken_back
 
     @property
     def done(self):
         """It was answered with an effect, or with the replay of one."""
         return (self.answer is not None and not self.undone
                 and self.answer["status"] != "denied")
+
+    def take(self, rows):
+        """The answer: a row for each part."""
+        for part, row in zip(self.parts, rows):
+            part.answer = row
+        self.answer = rows[0]
 
 
 class Transaction:
@@ -50,6 +68,10 @@ class Transaction:
         self.sweeps = 0
         self.swept = 0  # holds, as the sweep said
         self.fate = "rolled back"
+
+    @property
+    def parts(self):
+        return [part for call in self.calls for part in call.parts]
 
 
 class Budget:
@@ -126,8 +148,8 @@ class Client:
                 self.guard(call, sql, parameters)
                 transaction.errors += [call.error] if call.error else []
             else:
-                call.answer = self.execute(
-                    "SELECT * FROM " + sql, parameters).fetchone()
+                call.take(self.execute(
+                    "SELECT * FROM " + sql, parameters).fetchall())
         except Lost:
             call.error = "lost"
             raise
@@ -144,17 +166,22 @@ class Client:
         answer = self.execute("SELECT teller_model.guard(%s, %s) AS answer",
                               (text, undo)).fetchone()["answer"]
         call.error = answer.get("sqlstate")
-        call.undone = call.error is not None
+        call.taken_back = call.error is not None
         if call.error is None:
-            call.answer = typed(answer)
+            call.take([typed(row) for row in answer["rows"]])
 
-    def remember_holds(self, transaction):
-        for call in transaction.calls:
-            if call.done and call.request.function == "hold":
-                given = call.request.arguments
+    def remember(self, transaction):
+        """What others may end, change or reverse."""
+        for part in transaction.parts:
+            if not part.done:
+                continue
+            request = part.request
+            if request.function == "hold":
                 self.pool.add_hold(KnownHold(
-                    call.answer["id"], given["debit_account"],
-                    given["credit_account"], given["amount"]))
+                    part.answer["id"], *request.accounts, request.arguments["amount"]))
+            elif request.function in ("transfer", "transfer_up_to", "capture", "reverse"):
+                self.pool.add_row(KnownRow(
+                    part.answer["id"], request.accounts, part.answer["amount"]))
 
     # ---- transactions -----------------------------------------------------
 
@@ -224,7 +251,7 @@ class Client:
                 raise
         self.execute("ROLLBACK TO SAVEPOINT model")
         for call in transaction.calls[before:]:
-            call.undone = True
+            call.taken_back = True
 
     def batch(self, transaction):
         accounts = None
@@ -279,7 +306,7 @@ class Client:
         else:
             self.single(transaction, self.mix.request())
         if transaction.fate == "committed":
-            self.remember_holds(transaction)
+            self.remember(transaction)
         if hasty:
             self.execute("RESET lock_timeout")
 

@@ -29,7 +29,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     answer jsonb;
 BEGIN
-    EXECUTE 'SELECT to_jsonb(c) FROM ' || call || ' AS c' INTO answer;
+    EXECUTE 'SELECT jsonb_build_object(''rows'', jsonb_agg(to_jsonb(c))) FROM ' || call || ' AS c' INTO answer;
     IF undo THEN
         RAISE SQLSTATE 'MD001';
     END IF;

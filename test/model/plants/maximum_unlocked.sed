@@ -1,4 +1,4 @@
 # a hold does not lock the account whose maximum it counts against
 # file: src/hold.c
 # specs: hold_limit
-/^lock_sides(/,/^}/s/peeked->has_max ? 2 : 1/1/
+/^hold_lock_sides(/,/^}/s/peeked->has_max ? 2 : 1/1/
