@@ -74,6 +74,7 @@ static const struct
 	[REL_REQUEST] = {"request", 10},
 	[REL_REQUEST_HORIZON] = {"request_horizon", 2},
 	[REL_FEED_EPOCH] = {"feed_epoch", 5},
+	[REL_SEAL] = {"seal", 14},
 };
 
 static RelPlan *rel_plans[REL_COUNT];

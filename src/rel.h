@@ -45,10 +45,11 @@ typedef enum RelId
 	REL_REMOTE_MANDATE,
 	REL_REQUEST,
 	REL_REQUEST_HORIZON,
-	REL_FEED_EPOCH
+	REL_FEED_EPOCH,
+	REL_SEAL
 } RelId;
 
-#define REL_COUNT (REL_FEED_EPOCH + 1)
+#define REL_COUNT (REL_SEAL + 1)
 
 struct RelPlan;
 

@@ -162,6 +162,34 @@ CREATE TABLE teller.period (
 );
 COMMENT ON TABLE teller.period IS 'until when a ledger''s periods are closed: nothing becomes effective before that any more';
 
+-- A chain of hashes over the journal, in the order of the feed: seal_digest.c.
+CREATE TABLE teller.seal (
+	ledger_id	bigint NOT NULL,
+	number		bigint NOT NULL CHECK (number > 0),
+	rows		integer NOT NULL CHECK (rows BETWEEN 1 AND 10000),
+	total		bigint NOT NULL,
+	first_tx	bigint NOT NULL,
+	first_id	uuid NOT NULL,
+	last_tx		bigint NOT NULL,
+	last_id		uuid NOT NULL,
+	below		bigint NOT NULL,
+	sealed_at	timestamptz NOT NULL CHECK (isfinite(sealed_at)),
+	previous	bytea NOT NULL CHECK (octet_length(previous) = 32),
+	head		bytea NOT NULL CHECK (octet_length(head) = 32),
+	ids			bytea NOT NULL CHECK (octet_length(ids) = 16 * rows),
+	digests		bytea NOT NULL CHECK (octet_length(digests) = 32 * rows),
+	PRIMARY KEY (ledger_id, number)
+);
+-- Hashes do not compress.
+ALTER TABLE teller.seal ALTER COLUMN ids SET STORAGE EXTERNAL, ALTER COLUMN digests SET STORAGE EXTERNAL;
+COMMENT ON TABLE teller.seal IS 'seals: each holds the hashes of up to 10000 journal rows, and is the beginning of the next';
+COMMENT ON COLUMN teller.seal.total IS 'rows in this seal and all before it';
+COMMENT ON COLUMN teller.seal.below IS 'every journal row of the ledger with a lower tx is sealed';
+COMMENT ON COLUMN teller.seal.previous IS 'the head of the seal before it; of the first: SHA-256 of a label and the ledger';
+COMMENT ON COLUMN teller.seal.head IS 'SHA-256 of the last digest and of what the seal says of itself';
+COMMENT ON COLUMN teller.seal.ids IS 'the ids of its rows, 16 bytes each';
+COMMENT ON COLUMN teller.seal.digests IS 'after each of its rows: SHA-256 of the digest before it and the row, 32 bytes each';
+
 CREATE TABLE teller.hold (
 	ledger_id		bigint NOT NULL,
 	hold_id			uuid NOT NULL,
@@ -415,6 +443,7 @@ SELECT pg_catalog.pg_extension_config_dump('teller.limit_change_data', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.journal', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.period', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.feed_epoch', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.seal', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.hold', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.key', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.key_horizon', '');

@@ -1,6 +1,6 @@
 # The feed goes on where a server does not: over prepared transactions, at a
 # standby, over a crash, a promotion, and a dump that is restored elsewhere.  A
-# reader with an old cursor sees every committed row once.
+# reader with an old cursor sees every committed row once, and so do the seals.
 
 use strict;
 use warnings;
@@ -96,6 +96,31 @@ sub prepare
 	return;
 }
 
+# ---- an auditor ----
+
+my $digest;
+
+# A test: so many rows are sealed; the auditor keeps the digest.
+sub seal
+{
+	my ($node, $rows, $test) = @_;
+	my $answer = $node->safe_psql('shop', 'SELECT * FROM teller.seal(1)');
+
+	is($answer =~ s/\|.*//r, $rows, $test);
+	$digest = $answer =~ s/.*\|//r;
+	return;
+}
+
+# A test: what verify_seal() says of the last digest that was kept.
+sub sealed
+{
+	my ($node, $expected, $test) = @_;
+
+	is($node->safe_psql('shop', "SELECT seal, detail FROM teller.verify_seal(1, '$digest')"),
+		$expected, $test);
+	return;
+}
+
 # ---- one server ----
 
 my $first = PostgreSQL::Test::Cluster->new('first');
@@ -137,6 +162,9 @@ $first->safe_psql('shop', "COMMIT PREPARED 'four'");
 $first->wait_for_catchup($second, 'replay');
 comes($second, '4 5', 'a standby shows the same');
 complete($second, 'at a standby');
+seal($first, 5, 'five rows are sealed');
+$first->wait_for_catchup($second, 'replay');
+sealed($second, '', 'which shows at the standby');
 
 # ---- a crash ----
 
@@ -170,6 +198,8 @@ pay($second, $_) foreach (11, 12);
 comes($second, '11 12',
 	'after a promotion the cursor of a lost row skips nothing');
 complete($second, 'over a promotion');
+sealed($second, '', 'what was sealed before the promotion is untouched');
+seal($second, scalar(@seen), 'and the rest is sealed after it');
 
 # ---- promotion, with a prepared transaction ----
 
@@ -194,6 +224,7 @@ complete($third, 'over a second promotion');
 
 pay($third, 17);
 comes($third, '17', 'before the dump');
+seal($third, scalar(@seen), 'all of it is sealed');
 pay($third, 18);
 my $dump = PostgreSQL::Test::Utils::tempdir . '/shop.dump';
 command_ok(
@@ -222,6 +253,15 @@ comes($fourth, '20', 'up to the first that is undecided');
 $fourth->safe_psql('shop', "COMMIT PREPARED 'twenty-one'");
 comes($fourth, '21 22', 'no writer on the new server is skipped');
 complete($fourth, 'over dump and restore');
+sealed($fourth, '', 'the seals hold over dump and restore');
+seal($fourth, scalar(@seen), 'and go on there');
+sealed($fourth, '', 'over both servers');
+my $victim = $fourth->safe_psql('shop', 'SELECT id FROM teller.journal WHERE amount = 5');
+$fourth->safe_psql('shop', "UPDATE teller.journal SET credit_account = 2099 WHERE id = '$victim'");
+sealed($fourth, "1|journal row $victim, number 5 of the 5 rows of the seal, was changed",
+	'tampering with a restored row is found');
+$fourth->safe_psql('shop', "UPDATE teller.journal SET credit_account = 2005 WHERE id = '$victim'");
+sealed($fourth, '', 'and that it was undone');
 
 # And back: the first server, which has the lost rows, gets the books again.
 command_ok(
@@ -238,6 +278,8 @@ pay($first, 23,
 	before => 'BEGIN; SELECT teller.transfer(1, 1099, 2099, 98), teller.transfer(1, 1099, 2099, 99); ROLLBACK');
 comes($first, '23', 'the reader goes on');
 complete($first, 'back again');
+sealed($first, '', 'the seals hold there too');
+seal($first, scalar(@seen), 'and go on');
 
 $_->stop foreach ($first, $third);
 done_testing();
