@@ -236,7 +236,7 @@ copy_source()
 	mkdir -p "$1"
 	tar -C "$ROOT" -cf - --exclude-vcs --exclude='*.o' --exclude='*.so' \
 		--exclude='*.bc' --exclude='./results' --exclude='./output_iso' \
-		--exclude='./tmp_check' --exclude='./bench/results' . |
+		--exclude='./tmp_check' . |
 		tar -C "$1" -xf - || die "cannot copy the source to $1"
 	[ "$(id -u)" != 0 ] || chown -R "$RUN_USER" "$1"
 }
