@@ -11,7 +11,8 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 
 # The install script, in the order in which its parts depend on each other.
 SQL_PARTS = schema access row request ledger limits transfer post hold key reading \
-	feed seal operation remote worker verify verify_limits verify_feed verify_operations grants
+	feed seal operation remote worker verify verify_limits verify_feed verify_history \
+	verify_operations verify_quick grants
 DATA_built = pg_teller--$(EXTVERSION).sql
 
 PG_CONFIG ?= pg_config

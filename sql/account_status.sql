@@ -271,7 +271,7 @@ SELECT pg_temp.plant(pg_temp.was(4, 1, 'closed'));
 -- on, and so does the capture of an operation.
 SELECT pg_temp.plant(pg_temp.was(4, 4, 'frozen_debit'));
 SELECT pg_temp.plant(pg_temp.was(4, 4, 'frozen') ||
-	$$; UPDATE teller.journal SET operation_id = gen_random_uuid() WHERE ledger_id = 306 AND debit_account = 4 AND kind IN ('capture', 'release')$$);
+	$$; UPDATE teller.journal SET operation_id = gen_random_uuid() WHERE ledger_id = 306 AND debit_account = 4 AND kind IN ('capture', 'release')$$, 'I8');
 -- I8: a status that nothing on record explains.
 SELECT pg_temp.plant($$UPDATE teller.account SET status = 'frozen' WHERE ledger_id = 306 AND account_id = 2$$);
 SELECT pg_temp.plant($$UPDATE teller.account SET status = 'closed' WHERE ledger_id = 306 AND account_id = 3$$);

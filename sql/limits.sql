@@ -239,7 +239,7 @@ SELECT pg_temp.ask(call) FROM unnest(ARRAY[
 	'transfer(181, 1, 2, 1, on_denial => ''record'')', 'hold(181, 1, 2, 1, on_denial => ''Raise'')',
 	format('capture(181, %L, on_denial => ''x'')', :'h'),
 	'open_account(181, 5, ''USD'', reentrancy => ''never'')', 'open_account(181, 5, ''USD'', reentrancy => ''queue'')',
-	'grant_ledger(181, ''regress_teller_limits'', ''all'')', 'verify(181, ''fast'')', 'verify(181, ''quick'')',
+	'grant_ledger(181, ''regress_teller_limits'', ''all'')', 'verify(181, ''fast'')',
 	'create_asset(''LIMITS'', -1)', 'create_asset(''LIMITS'', 31)',
 	'expire_due(0)', 'expire_due(-1)', 'expire_due(1000001)']) AS call;
 

@@ -217,6 +217,8 @@ SELECT pg_temp.plant(format($$
 	WHERE ledger_id = 221 AND id = %L$$, :'c1'));
 -- They may stand still.
 SELECT pg_temp.plant($$
+	UPDATE teller.account SET last_at = (SELECT max(last_at) FROM teller.account WHERE ledger_id = 221)
+	WHERE ledger_id = 221;
 	UPDATE teller.journal SET recorded_at = (SELECT max(recorded_at) FROM teller.journal WHERE ledger_id = 221)
 	WHERE ledger_id = 221$$, 'I6');
 

@@ -10,6 +10,8 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
 
 #include "clock.h"
 #include "hold_row.h"
@@ -81,6 +83,10 @@ JournalRow *
 movement_post(Movement *movement, const char *kind, Amount amount)
 {
 	movement->debit->posted = amount_subtract(movement->debit->posted, amount);
+
+	/* What is available is shown, so it must stay in range too. */
+	(void) amount_subtract(movement->debit->posted,
+						   movement->debit->pending_debit);
 	movement->credit->posted = amount_add(movement->credit->posted, amount);
 	return movement_add(movement, kind, amount, true);
 }
@@ -104,4 +110,13 @@ movement_close(Movement *movement)
 	if (movement->hold != NULL)
 		hold_close(movement->hold);
 	account_set_close(movement->set);
+}
+
+void
+movement_await_others(void)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, rel_oid(REL_ACCOUNT));
+	WaitForLockers(tag, ShareLock, false);
 }

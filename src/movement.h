@@ -62,4 +62,11 @@ extern void movement_write(Movement *movement);
 /* Give back what it holds in memory; the locks stay. */
 extern void movement_close(Movement *movement);
 
+/*
+ * movement_await_others: wait for every transaction that may have read the
+ * clock for a movement before now: it did so with a lock on the table of
+ * accounts.  Those that come later read a later clock.
+ */
+extern void movement_await_others(void);
+
 #endif							/* TELLER_MOVEMENT_H */

@@ -18,8 +18,6 @@
 
 #include "executor/executor.h"
 #include "fmgr.h"
-#include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -29,6 +27,7 @@
 #include "errcodes.h"
 #include "input.h"
 #include "ledger.h"
+#include "movement.h"
 #include "period.h"
 #include "rel.h"
 
@@ -91,21 +90,16 @@ period_check(int64 ledger, TimestampTz effective_at)
 						   pstrdup(timestamptz_to_str(until)))));
 }
 
-/* Everybody who may have read the clock before now. */
-static void
-wait_for_movements(void)
-{
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_RELATION(tag, MyDatabaseId, rel_oid(REL_ACCOUNT));
-	WaitForLockers(tag, ShareLock, false);
-}
-
+/*
+ * It was closed after all that is recorded, even if the clock has been set
+ * back since: teller.verify() looks for what came later.
+ */
 static void
 write_period(int64 ledger, TimestampTz until)
 {
 	static const char sql[] =
-		"INSERT INTO teller.period VALUES ($1, $2, $3)"
+		"INSERT INTO teller.period SELECT $1, $2, greatest($3, max(last_at))"
+		" FROM teller.account WHERE ledger_id = $1"
 		" ON CONFLICT (ledger_id) DO UPDATE"
 		" SET closed_until = excluded.closed_until, closed_at = excluded.closed_at";
 	Datum		values[COL_COUNT] = {Int64GetDatum(ledger),
@@ -147,6 +141,6 @@ teller_close_period(PG_FUNCTION_ARGS)
 	if (until == before)
 		PG_RETURN_VOID();
 	write_period(ledger, until);
-	wait_for_movements();
+	movement_await_others();
 	PG_RETURN_VOID();
 }

@@ -190,6 +190,16 @@ COMMENT ON COLUMN teller.seal.head IS 'SHA-256 of the last digest and of what th
 COMMENT ON COLUMN teller.seal.ids IS 'the ids of its rows, 16 bytes each';
 COMMENT ON COLUMN teller.seal.digests IS 'after each of its rows: SHA-256 of the digest before it and the row, 32 bytes each';
 
+CREATE TABLE teller.verified (
+	ledger_id		bigint PRIMARY KEY,
+	verified_at		timestamptz NOT NULL CHECK (isfinite(verified_at)),
+	full_at			timestamptz NOT NULL CHECK (isfinite(full_at)),
+	balances		numeric NOT NULL
+);
+COMMENT ON TABLE teller.verified IS 'until when a ledger was found sound: teller.verify(ledger, ''quick'') begins there';
+COMMENT ON COLUMN teller.verified.full_at IS 'the last mark for which every row was read';
+COMMENT ON COLUMN teller.verified.balances IS 'digest of what the accounts were at verified_at: teller.verify_digest()';
+
 CREATE TABLE teller.hold (
 	ledger_id		bigint NOT NULL,
 	hold_id			uuid NOT NULL,
@@ -240,6 +250,9 @@ CREATE TABLE teller.key (
 -- Those that may be pruned one day.
 CREATE INDEX key_request_time ON teller.key (ledger_id, request_time)
 	WHERE request_time IS NOT NULL;
+-- Costs a call nearly nothing, and leads verify() at level quick to the keys
+-- since its mark.
+CREATE INDEX key_created ON teller.key USING brin (ledger_id, created_at);
 COMMENT ON TABLE teller.key IS 'idempotency: what was asked under a key, and the answer it got';
 COMMENT ON COLUMN teller.key.fingerprint IS 'SHA-256 of the function''s name, a blank, and the text of the arguments';
 
@@ -442,6 +455,7 @@ SELECT pg_catalog.pg_extension_config_dump('teller.account', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.limit_change_data', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.journal', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.period', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.verified', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.feed_epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.seal', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.hold', '');

@@ -56,7 +56,8 @@ BEGIN ATOMIC
 	FROM teller.operation_data o
 	WHERE ($1 IS NULL OR o.ledger_id = $1)
 		AND o.memo IS DISTINCT FROM teller.operation_memo(
-			(o.request ->> 'origin')::uuid, o.direction, o.ledger_id,
+			CASE WHEN o.request ->> 'origin' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+				THEN (o.request ->> 'origin')::uuid END, o.direction, o.ledger_id,
 			o.account_id, o.nonce, o.amount, o.asset, o.server,
 			o.counterparty, o.payload)
 	UNION ALL
@@ -72,7 +73,7 @@ BEGIN ATOMIC
 			OR o.request ->> 'amount' IS DISTINCT FROM o.amount::text
 			OR o.request ->> 'asset' IS DISTINCT FROM o.asset
 			OR o.request ->> 'nonce' IS DISTINCT FROM o.nonce
-			OR (o.request ->> 'not_after')::timestamptz IS DISTINCT FROM o.not_after
+			OR teller.verify_time(o.request::jsonb, 'not_after') IS DISTINCT FROM o.not_after
 			OR (o.request -> 'payload')::jsonb IS DISTINCT FROM o.payload)
 	UNION ALL
 	-- the fingerprint is that of the stored arguments (as I13 for keys)
