@@ -3,10 +3,11 @@
 #
 #   scripts/test.sh                 all parts
 #   scripts/test.sh NAME...         only these: unit regress isolation examples
-#                                   tap model feed rows plants chaos compile
-#                                   bench-smoke
+#                                   tap model feed property rows plants chaos
+#                                   compile bench-smoke
 #   TELLER_KEEP=1 scripts/test.sh   leave the temporary directory in place
 #   TELLER_ROWS="--calls N --seed S" scripts/test.sh rows
+#   TELLER_PROPERTY="--calls N --seed S" scripts/test.sh property
 #                                   a longer run, or another one
 #
 # The last line says `N passed, N failed` (and `N skipped`); the status is not
@@ -16,7 +17,7 @@
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-ALL_PARTS="unit regress isolation examples tap model feed rows plants chaos compile bench-smoke"
+ALL_PARTS="unit regress isolation examples tap model feed property rows plants chaos compile bench-smoke"
 PASSED=0
 FAILED=0
 SKIPPED=0
@@ -322,6 +323,23 @@ part_model()
 	run 600 "$log" env PGHOST="$WORK/pre.s" PGPORT="$PORT" PGUSER=postgres \
 		PGDATABASE=model bash "$WORK/plain.src/test/model/run.sh"
 	count_claims "model" $? "$log"
+}
+
+# Random calls by three sessions, each compared with a model; no worker, which
+# would expire holds beside the model.
+part_property()
+{
+	local log=$WORK/property.log
+	built_plain || return 0
+	check_clusters
+	need python3 python3-psycopg python3-hypothesis
+	psql_in plain bare postgres -c 'CREATE DATABASE property' >/dev/null
+	psql_in plain bare property -c 'CREATE EXTENSION pg_teller' >/dev/null
+	# shellcheck disable=SC2086
+	run 3600 "$log" env PGHOST="$WORK/bare.s" PGPORT="$PORT" PGUSER=postgres \
+		PGDATABASE=property bash "$WORK/plain.src/test/property/run.sh" \
+		${TELLER_PROPERTY:-}
+	count_claims "property" $? "$log"
 }
 
 # rows_run NAME LIMIT [ARGUMENT...]: a program of test/rows, in a database of

@@ -1,0 +1,98 @@
+#!/usr/bin/python3
+"""Random calls by three sessions, compared one by one with a model.
+
+hypothesis chooses the calls and, when one differs, looks for the shortest
+example that still does; that is what is printed.  The same seed gives the same
+calls.  Needs a superuser's database with pg_teller and no worker.
+"""
+
+import argparse
+import itertools
+import sys
+import time
+
+from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
+from hypothesis.errors import Flaky
+from hypothesis.internal.conjecture import engine
+from hypothesis.stateful import run_state_machine_as_test
+
+from decide import KEYED
+from driver import Difference, Server
+from machine import Machine
+
+EXAMPLES = 40  # of a round; each round has a seed of its own
+STEPS = 60
+ENOUGH = 20000  # calls; a run of so many meets every kind of answer
+KINDS = ("answered", "replayed", "TL003", "TL009")
+WAITS = 100
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--calls", type=int, default=20000)
+    parser.add_argument("--shrink-s", type=int, default=120,
+                        help="how long to look for a shorter example")
+    return parser.parse_args()
+
+
+def one_round(number):
+    """The first difference that hypothesis finds, as short as it gets, or None."""
+    machine = seed(number)(type("Round", (Machine,), {}))
+    try:
+        run_state_machine_as_test(machine, settings=settings(
+            max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None,
+            database=None, print_blob=False, verbosity=Verbosity.quiet,
+            phases=(Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck)))
+    except Difference as difference:
+        return str(difference)
+    except Flaky as flaky:
+        return "%s\nit did not happen again: %s" % (flaky.__context__, flaky)
+    except ExceptionGroup as group:
+        return "\n".join(map(str, group.exceptions))
+    return None
+
+
+def main():
+    options = parse()
+    engine.MAX_SHRINKING_SECONDS = options.shrink_s
+    Machine.server = server = Server()
+    if server.eye.execute("SELECT count(*) AS n FROM teller.worker_status"
+                          ).fetchone()["n"]:
+        sys.exit("a worker is here: it would expire holds beside the model")
+    server.eye.execute("SELECT teller.create_asset('USD', 2),"
+                       " teller.create_asset('JPY', 0), teller.create_asset('BTC', 30)")
+    server.tidy()
+    started, number = time.monotonic(), options.seed
+    claim = "every answer, refusal and balance is the model's"
+    while server.calls < options.calls:
+        found = one_round(number)
+        if found:
+            print("not ok - %s: seed %d" % (claim, number))
+            print("\n".join("  " + line for line in found.splitlines()))
+            print("again: test/property/run.sh --seed %d --calls 1" % number)
+            sys.exit(1)
+        number += 1
+    print("ok - %s: %d calls, seeds %d to %d, %d s" % (
+        claim, server.calls, options.seed, number - 1, time.monotonic() - started))
+    if options.calls >= ENOUGH:
+        tell_kinds(server.seen)
+
+
+def tell_kinds(seen):
+    """Of a long run: did it meet every kind of answer?"""
+    for (function, how), times in sorted(seen.items()):
+        print("# %-15s %-20s %d" % (function, how, times))
+    missing = [pair for pair in sorted(itertools.product(KEYED, KINDS))
+               if not seen[pair]]
+    waited = sum(seen[function, "waited"] for function in KEYED)
+    sound = not missing and waited >= WAITS
+    print("%s - every function answered, replayed and refused, and %d calls waited"
+          % ("ok" if sound else "not ok", waited))
+    if not sound:
+        sys.exit("too few calls waited, or never met: %s" % missing)
+
+
+if __name__ == "__main__":
+    main()

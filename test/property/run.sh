@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Random calls beside a model; see property.py.
+#
+#   test/property/run.sh [--seed N] [--calls N]
+#
+# The connection comes from the environment (PGHOST, PGPORT, PGUSER,
+# PGDATABASE): a superuser's, to a database that has pg_teller and no worker.
+# The ledgers that are made for the run stay in the database.
+
+exec /usr/bin/python3 -B "$(dirname "${BASH_SOURCE[0]}")/property.py" "$@"
