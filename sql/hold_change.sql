@@ -331,4 +331,11 @@ SELECT teller.revoke_ledger(326, 'regress_hold_change');
 REVOKE USAGE ON SCHEMA teller FROM regress_hold_change;
 DROP ROLE regress_hold_change;
 
+-- An adjustment that changes nothing, under a key, when the account was credited
+-- last: its answer has that version, and verify() does not miss a row of it.
+SELECT id AS h FROM teller.hold(326, 2, 3, 1, '1 day') \gset
+SELECT status FROM teller.transfer(326, 1, 2, 1);
+SELECT status, replayed FROM teller.adjust_hold(326, :'h', 1, key => 'unchanged');
+SELECT status FROM teller.release(326, :'h');
+
 SELECT * FROM teller.verify();

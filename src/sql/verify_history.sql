@@ -339,8 +339,8 @@ BEGIN ATOMIC
 			AND teller.verify_number(k.result, 'credit_version') - j.credit_version
 				BETWEEN 0 AND CASE k.function WHEN 'capture' THEN 1 ELSE 0 END, false)
 	UNION ALL
-	-- of hold events the answer has the version, but for an adjustment that
-	-- changed nothing
+	-- of hold events the answer has the version; an adjustment that changed
+	-- nothing has the account's, which may be of a row that credited it
 	SELECT 'I13', k.ledger_id, 'key ' || quote_literal(k.key),
 		format('%s of hold %s made no version %s', k.function, k.id,
 			coalesce(k.result ->> 'debit_version', 'none'))
@@ -359,7 +359,7 @@ BEGIN ATOMIC
 				WHEN 'release' THEN j.kind = 'release'
 				WHEN 'extend_hold' THEN j.kind = 'extend'
 					AND j.metadata -> 'new_expires_at' = k.result -> 'expires_at'
-				ELSE j.kind <> 'adjust' OR j.hold_id <> h.hold_id OR j.recorded_at <> k.created_at
+				ELSE j.id IS NULL OR j.kind <> 'adjust' OR j.hold_id <> h.hold_id OR j.recorded_at <> k.created_at
 					OR teller.verify_number(j.metadata, 'new_amount') = teller.verify_number(k.arguments, 'amount') END END
 			AND (k.function = 'adjust_hold' OR (j.hold_id = h.hold_id AND j.recorded_at = k.created_at)), false)
 	UNION ALL
