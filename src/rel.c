@@ -475,17 +475,47 @@ rel_look_dirty(Rel *rel, int which, int nkeys, const Datum *keys,
 	return found;
 }
 
+/*
+ * A dirty scan reads a page of the index, then looks at the rows one by one.
+ * If the row is deleted and inserted anew in between, it sees neither.  A
+ * snapshot that is taken after such a scan does see it.  What this command
+ * did counts, as it does in a dirty scan.
+ */
+static bool
+rel_was_missed(Rel *rel, int which, int nkeys, const Datum *keys,
+			   TupleTableSlot *slot)
+{
+	Snapshot	latest = RegisterSnapshot(GetLatestSnapshot());
+	IndexScanDesc scan;
+	bool		found;
+
+	latest->curcid = GetCurrentCommandId(false) + 1;
+	scan = rel_begin_index_scan(rel, which, latest, nkeys, keys);
+	found = index_getnext_slot(scan, ForwardScanDirection, slot);
+	index_endscan(scan);
+	ExecClearTuple(slot);
+	UnregisterSnapshot(latest);
+	return found;
+}
+
 static bool
 rel_await_in(Rel *rel, int which, int nkeys, const Datum *keys,
 			 TupleTableSlot *slot)
 {
 	SnapshotData dirty;
 
-	while (rel_look_dirty(rel, which, nkeys, keys, slot, &dirty))
+	for (;;)
 	{
-		TransactionId holder = TransactionIdIsValid(dirty.xmin) ?
-			dirty.xmin : dirty.xmax;
+		TransactionId holder;
 
+		CHECK_FOR_INTERRUPTS();
+		if (!rel_look_dirty(rel, which, nkeys, keys, slot, &dirty))
+		{
+			if (rel_was_missed(rel, which, nkeys, keys, slot))
+				continue;
+			return false;
+		}
+		holder = TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
 		if (TransactionIdIsValid(holder))
 		{
 			ItemPointerData tid = slot->tts_tid;
@@ -503,7 +533,6 @@ rel_await_in(Rel *rel, int which, int nkeys, const Datum *keys,
 			rel_raise_stale();
 		return true;
 	}
-	return false;
 }
 
 static int
