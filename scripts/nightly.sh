@@ -27,7 +27,6 @@ long rows env TELLER_ROWS="--calls 200000 --seed $(date +%F)" \
 	"$ROOT/scripts/test.sh" rows
 long property env TELLER_PROPERTY="--calls 200000 --seed $(date +%Y%m%d)" \
 	"$ROOT/scripts/test.sh" property
-long property_plants "$ROOT/test/property/plants.sh"
 long last_hundred "$ROOT/test/chaos/last_hundred.sh" --rounds 1000
 long withdrawals "$ROOT/test/chaos/withdrawals.sh" --withdrawals 10000
 long bench "$ROOT/bench/run.sh"

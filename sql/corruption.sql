@@ -124,8 +124,9 @@ SELECT ledger_id, id, 1, 'execute', memo, :'op', created_at, ended_at, 'executed
 FROM teller.operation_data WHERE ledger_id = 341;
 
 -- It is sound, at both levels, and quick starts from its mark.
-SELECT * FROM teller.verify();
-SELECT * FROM teller.verify(NULL, 'quick');
+SELECT * FROM teller.verify(341);
+SELECT * FROM teller.verify(342);
+SELECT * FROM teller.verify(341, 'quick');
 SELECT teller.verify_marked(341) IS NOT NULL, teller.verify_marked(342) IS NOT NULL;
 
 -- Accounts -----------------------------------------------------------------
@@ -158,6 +159,9 @@ SELECT pg_temp.plant('NaN in an account', 'I4 account 4: posted NaN%',
 SELECT pg_temp.plant('no balance', 'I4 account 4:%',
 	$$SELECT pg_temp.unguard('teller.account');
 	UPDATE teller.account SET posted = NULL WHERE ledger_id = 341 AND account_id = 4$$);
+SELECT pg_temp.plant('a status that there is not', 'I4 account 4:%',
+	$$SELECT pg_temp.unguard('teller.account');
+	UPDATE teller.account SET status = 'lost' WHERE ledger_id = 341 AND account_id = 4$$);
 SELECT pg_temp.plant('the last time of an account set back', 'I6 account 2:%',
 	$$UPDATE teller.account SET last_at = '2020-01-01' WHERE ledger_id = 341 AND account_id = 2$$);
 SELECT pg_temp.plant('a ledger deleted', 'I2 account 4: its ledger does not exist',
@@ -209,7 +213,7 @@ SELECT pg_temp.plant('a time set back', 'I6 account 4: version%', format(
 SELECT pg_temp.plant('a row in a closed period', 'I6 journal %', format(
 	$$UPDATE teller.journal SET effective_at = '2020-01-20' WHERE ledger_id = 341 AND id = %L;
 	UPDATE teller.period SET closed_at = '2020-03-01' WHERE ledger_id = 341$$, :'yen'));
-SELECT pg_temp.plant('a period closed ahead', 'I6 period: closed until %',
+SELECT pg_temp.plant('a period closed ahead', 'I6 period: closed until %, but it was closed at %',
 	$$UPDATE teller.period SET closed_until = closed_at + interval '1 s' WHERE ledger_id = 341$$);
 SELECT pg_temp.plant('a row of a batch lost', 'I5 batch %: 2 rows up to number 3', format(
 	'DELETE FROM teller.journal WHERE ledger_id = 341 AND id = %L', :'item'));
@@ -219,6 +223,9 @@ SELECT pg_temp.plant('a row put into a batch', 'I5 batch %: a row of it has an i
 	'UPDATE teller.journal SET batch_id = %L WHERE ledger_id = 341 AND id = %L', :'batch', :'yen'));
 SELECT pg_temp.plant('a row of a batch at another time', 'I5 batch %: its rows were recorded at 2 times', format(
 	$$UPDATE teller.journal SET recorded_at = recorded_at - interval '1 us' WHERE ledger_id = 341 AND id = %L$$, :'item'));
+
+SELECT pg_temp.plant('a transfer that ends a hold', 'I9 journal %: of kind transfer with hold none', format(
+	'UPDATE teller.journal SET ends_hold = true WHERE ledger_id = 341 AND id = %L', :'rent'));
 
 -- Reversals ----------------------------------------------------------------
 
@@ -271,6 +278,8 @@ SELECT pg_temp.plant('an extension of a hold that was due', 'I10 hold %', format
 	WHERE ledger_id = 341 AND kind = 'extend'$$));
 SELECT pg_temp.plant('a deadline that no extension set', 'I10 hold %: version % the deadline was extended%', format(
 	$$UPDATE teller.hold SET expires_at = expires_at + interval '1 day' WHERE ledger_id = 341 AND hold_id = %L$$, :'open'));
+SELECT pg_temp.plant('a hold without a deadline', 'I10 hold %: deadline none, operation none', format(
+	'UPDATE teller.hold SET expires_at = NULL WHERE ledger_id = 341 AND hold_id = %L', :'open'));
 SELECT pg_temp.plant('an extension that says nothing', 'I10 hold %extended from none to none%',
 	$$UPDATE teller.journal SET metadata = '{"old_expires_at": "2026-02-31", "new_expires_at": 7}'
 	WHERE ledger_id = 341 AND kind = 'extend'$$);
@@ -296,6 +305,8 @@ SELECT pg_temp.plant('an answer that is no number', 'I13 key ''rent'': the resul
 	$$UPDATE teller.key SET result = jsonb_set(result, '{amount}', '"fifty"') WHERE ledger_id = 341 AND key = 'rent'$$);
 SELECT pg_temp.plant('another row as the effect of a key', 'I13 key ''rent'': transfer % is not what was asked%', format(
 	$$UPDATE teller.key SET id = %1$L, result = jsonb_set(result, '{id}', to_jsonb(%1$L::text)) WHERE ledger_id = 341 AND key = 'rent'$$, :'settled'));
+SELECT pg_temp.plant('the request time of a key', 'I13 key ''rent'': its answer does not say%',
+	$$UPDATE teller.key SET request_time = '2020-01-01' WHERE ledger_id = 341 AND key = 'rent'$$);
 SELECT pg_temp.plant('two keys of one effect', 'I13 keys ''rent'', ''twice''%',
 	$$INSERT INTO teller.key SELECT ledger_id, 'twice', function, arguments, fingerprint, id, status, reason, result,
 		created_at, request_time FROM teller.key WHERE ledger_id = 341 AND key = 'rent'$$);
@@ -331,5 +342,5 @@ SELECT pg_temp.plant('a second capture of an operation', 'I16 operation %: settl
 	'UPDATE teller.journal SET kind = ''capture'' WHERE ledger_id = 341 AND hold_id = %L', :'held'));
 
 -- Everything was taken back.
+SELECT * FROM teller.verify(341, 'quick');
 SELECT * FROM teller.verify();
-SELECT * FROM teller.verify(NULL, 'quick');

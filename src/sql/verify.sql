@@ -285,7 +285,8 @@ BEGIN ATOMIC
 		JOIN teller.account a ON a.ledger_id = h.ledger_id AND a.account_id = h.debit_account
 		JOIN teller.asset s ON s.asset = a.asset
 		WHERE h.state = 'open' AND ($1 IS NULL OR h.ledger_id = $1)
-			AND NOT (teller.verify_amount(h.amount, s.scale)
+			AND NOT (num_nulls(h.amount, h.captured, h.released, h.created_at) = 0
+				AND teller.verify_amount(h.amount, s.scale)
 				AND teller.verify_amount(h.captured, s.scale)
 				AND teller.verify_amount(h.released, s.scale))),
 	readable AS MATERIALIZED (
@@ -293,6 +294,9 @@ BEGIN ATOMIC
 		FROM teller.account a
 		JOIN teller.asset s ON s.asset = a.asset
 		WHERE ($1 IS NULL OR a.ledger_id = $1) AND a.pending_debit <> 0
+			AND num_nulls(a.posted, a.pending_credit, a.version, a.hot, a.last_at) = 0
+			AND a.status IN ('open', 'frozen_debit', 'frozen_credit', 'frozen', 'closed')
+			AND a.reentrancy IN ('off', 'reject', 'allow', 'queue')
 			AND teller.verify_amount(a.posted, s.scale)
 			AND teller.verify_amount(a.pending_debit, s.scale)
 			AND teller.verify_amount(a.pending_credit, s.scale)
@@ -346,7 +350,7 @@ BEGIN ATOMIC
 		'its arguments do not hash to its fingerprint'
 	FROM teller.key k
 	WHERE ($1 IS NULL OR k.ledger_id = $1) AND ($2 IS NULL OR k.created_at >= $2)
-		AND k.fingerprint <> sha256(convert_to(k.function || ' ' || k.arguments::text,
+		AND k.fingerprint IS DISTINCT FROM sha256(convert_to(k.function || ' ' || k.arguments::text,
 			getdatabaseencoding()))
 	UNION ALL
 	SELECT 'I13', k.ledger_id, 'key ' || quote_literal(k.key),
@@ -360,6 +364,7 @@ BEGIN ATOMIC
 			WHEN k.function IN ('post', 'reverse_batch')
 				THEN coalesce(teller.verify_number(k.result, 'count') = (SELECT count(*) FROM teller.journal b
 					WHERE b.ledger_id = k.ledger_id AND b.batch_id = k.id AND b.id > k.id
+						AND b.recorded_at = k.created_at
 						AND b.id <= (left(k.id::text, 28) || 'ffffffff')::uuid)
 					AND k.result ->> 'batch_id' = k.id::text, false)
 			ELSE coalesce(j.amount = teller.verify_number(k.result, 'amount')

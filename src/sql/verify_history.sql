@@ -72,10 +72,13 @@ BEGIN ATOMIC
 	WHERE ($1 IS NULL OR a.ledger_id = $1) AND l.ledger_id IS NULL
 	UNION ALL
 	-- I4: what every account and every row must say
-	SELECT 'I4', a.ledger_id, 'account ' || a.account_id, 'it has no balance, version or time'
+	SELECT 'I4', a.ledger_id, 'account ' || a.account_id, 'it has no balance, version, status or time'
 	FROM teller.account a
 	WHERE ($1 IS NULL OR a.ledger_id = $1)
-		AND num_nulls(a.posted, a.pending_debit, a.pending_credit, a.version, a.last_at) > 0
+		AND NOT coalesce(num_nulls(a.posted, a.pending_debit, a.pending_credit, a.version, a.hot) = 0
+			AND a.status IN ('open', 'frozen_debit', 'frozen_credit', 'frozen', 'closed')
+			AND a.reentrancy IN ('off', 'reject', 'allow', 'queue')
+			AND isfinite(a.last_at), false)
 	UNION ALL
 	SELECT 'I4', j.ledger_id, 'journal ' || j.id, 'it has no kind, amount or time'
 	FROM teller.verify_row($1, $2) j
@@ -140,11 +143,13 @@ BEGIN ATOMIC
 	UNION ALL
 	SELECT 'I6', p.ledger_id, 'period',
 		CASE WHEN l.ledger_id IS NULL THEN 'its ledger does not exist'
-			ELSE format('closed until %s, which is after it was closed, %s', p.closed_until, p.closed_at) END
+			ELSE format('closed until %s, but it was closed at %s', coalesce(p.closed_until::text, 'none'),
+				coalesce(p.closed_at::text, 'none')) END
 	FROM teller.period p
 	LEFT JOIN teller.ledger l ON l.ledger_id = p.ledger_id
 	WHERE ($1 IS NULL OR p.ledger_id = $1)
-		AND (l.ledger_id IS NULL OR p.closed_until > p.closed_at);
+		AND (l.ledger_id IS NULL OR NOT coalesce(p.closed_until <= p.closed_at
+			AND isfinite(p.closed_until) AND isfinite(p.closed_at), false));
 END;
 COMMENT ON FUNCTION teller.verify_rows(bigint, timestamptz) IS 'What I2 and I4 to I6 ask of single rows, of batches and of closed periods; called by teller.verify().';
 
@@ -183,7 +188,7 @@ BEGIN ATOMIC
 	step AS (
 		SELECT l.*, h.state, h.created_at, h.ended_at, h.expires_at,
 			coalesce(l.next_old, h.expires_at) AS deadline,
-			(h.debit_account, h.credit_account) = (l.debit_account, l.credit_account) AS of_its_accounts,
+			(h.debit_account, h.credit_account) IS NOT DISTINCT FROM (l.debit_account, l.credit_account) AS of_its_accounts,
 			h.operation_id IS NOT DISTINCT FROM l.operation_id AS of_its_operation
 		FROM line l
 		CROSS JOIN LATERAL (SELECT n.* FROM teller.hold n
@@ -194,6 +199,7 @@ BEGIN ATOMIC
 		format('of kind %s with hold %s', j.kind, coalesce(j.hold_id::text, 'none'))
 	FROM teller.verify_row($1, $2) j
 	WHERE (j.hold_id IS NULL) <> (j.kind IN ('transfer', 'reversal'))
+		OR (j.hold_id IS NULL AND j.ends_hold)
 	UNION ALL
 	-- its own hold: the same accounts, and the operation that the hold has
 	SELECT 'I9', s.ledger_id, 'hold ' || s.hold_id,
@@ -216,7 +222,7 @@ BEGIN ATOMIC
 		format('%s, placed at %s, ended at %s, but the journal has %s at %s', s.state, s.created_at,
 			coalesce(s.ended_at::text, 'none'), s.kind, s.recorded_at)
 	FROM step s
-	WHERE (s.kind = 'hold' AND s.created_at <> s.recorded_at)
+	WHERE (s.kind = 'hold' AND s.created_at IS DISTINCT FROM s.recorded_at)
 		OR (s.ends_hold AND s.state <> 'open' AND NOT coalesce(s.ended_at = s.recorded_at
 			AND s.state = CASE s.kind WHEN 'expire' THEN 'expired' WHEN 'capture' THEN 'captured'
 				WHEN 'adjust' THEN CASE WHEN s.captured > 0 THEN 'captured' ELSE 'released' END
@@ -249,6 +255,13 @@ BEGIN ATOMIC
 	WHERE s.kind = 'extend' AND NOT coalesce(s.new_deadline > s.old_deadline
 		AND s.old_deadline = coalesce(s.deadline_before, s.old_deadline)
 		AND s.last_deadline = s.expires_at, false)
+	UNION ALL
+	-- a hold has a deadline, or an operation that ends it
+	SELECT 'I10', h.ledger_id, 'hold ' || h.hold_id,
+		format('deadline %s, operation %s', coalesce(h.expires_at::text, 'none'), coalesce(h.operation_id::text, 'none'))
+	FROM teller.hold h
+	WHERE ($1 IS NULL OR h.ledger_id = $1) AND ($2 IS NULL OR h.state = 'open')
+		AND (h.operation_id IS NULL) <> coalesce(isfinite(h.expires_at), false)
 	UNION ALL
 	-- nothing is decided on a hold from the deadline on that was in force but its
 	-- expiry, and that not before; the final deadline is verify_holds()'s
@@ -310,6 +323,7 @@ BEGIN ATOMIC
 		AND (k.status IS DISTINCT FROM coalesce(k.result ->> 'status', 'posted')
 			OR k.reason IS DISTINCT FROM k.result ->> 'reason'
 			OR (k.status = 'denied') <> (k.reason IS NOT NULL)
+			OR k.request_time IS DISTINCT FROM teller.verify_time(k.arguments, 'request_time')
 			OR k.id::text IS DISTINCT FROM coalesce(k.result ->> 'id', k.result ->> 'batch_id'))
 	UNION ALL
 	SELECT 'I13', k.ledger_id, 'key ' || quote_literal(k.key),
@@ -373,10 +387,10 @@ BEGIN ATOMIC
 	-- what was pruned: of a ledger that exists, and in the past
 	SELECT 'I13', z.ledger_id, 'key horizon',
 		CASE WHEN l.ledger_id IS NULL THEN 'its ledger does not exist'
-			ELSE format('keys are pruned until %s, which is in the future', z.pruned_until) END
+			ELSE format('keys are pruned until %s, which is not in the past', coalesce(z.pruned_until::text, 'none')) END
 	FROM teller.key_horizon z
 	LEFT JOIN teller.ledger l ON l.ledger_id = z.ledger_id
 	WHERE ($1 IS NULL OR z.ledger_id = $1)
-		AND (l.ledger_id IS NULL OR z.pruned_until > clock_timestamp());
+		AND (l.ledger_id IS NULL OR NOT coalesce(z.pruned_until <= clock_timestamp(), false));
 END;
 COMMENT ON FUNCTION teller.verify_effects(bigint, timestamptz) IS 'What I13 asks of the answers under keys, and of pruned keys; called by teller.verify().';

@@ -8,7 +8,7 @@ rows of the answer, or raises Refused or Denied.
 import dataclasses
 import re
 
-from book import Account, Batch, Hold, Key, money
+from book import BOUND, Account, Batch, Hold, Key, money
 from calls import (
     SKIP, Deadline, Denied, Id, Move, Outcome, Refused, account_of, amount_of,
     canonical, check_range, collect, denied_row, hold_row, move_denials,
@@ -200,6 +200,11 @@ def item_faults(view, items):
     return wrong
 
 
+def is_denied(stored):
+    """A refusal that was recorded: it cannot be part of all or nothing."""
+    return stored is not None and stored.answer[0]["status"] == "denied"
+
+
 def same_twice(items):
     """TL003 for a key that stands in one batch for two different transfers."""
     first = {}
@@ -214,9 +219,11 @@ def same_twice(items):
 def decide_post(book, view, call):
     items = items_of(call)
     wrong = item_faults(view, items) | same_twice(items)
+    atomic = call.get("mode") != "independent"
+    if atomic and any(is_denied(known(view, item.key)) for item in items):
+        wrong |= {"TL001", "TL002", "TL004"}  # as it was denied, or as it is
     if wrong:
         raise Refused(*wrong)
-    atomic = call.get("mode") != "independent"
     before = view.below()
     batch, made, rows = book.make_id("b"), [], []
     for number, item in enumerate(items, 1):
@@ -516,6 +523,8 @@ def decide_balance_at(book, view, call):
         moment = effective if call.get("by") == "effective" else NOW
         if moment <= call.get("at"):
             units += moved if posting.side == "credit" else -moved
+    if abs(units) >= BOUND:
+        raise Refused("22003")
     return [{"balance_at": money(units, account.scale)}]
 
 

@@ -36,7 +36,7 @@ TYPES = {
 WITHOUT_LEDGER = ("expire_due",)
 SESSIONS = "ABC"
 NOBODYS_ID = "00000000-0000-7000-8000-000000000000"
-PATIENCE_S = 10
+PATIENCE_S = 5
 DEADLINE_SLACK_S = 10
 
 set_json_loads(functools.partial(json.loads, parse_float=decimal.Decimal))

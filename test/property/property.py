@@ -31,7 +31,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--calls", type=int, default=20000)
-    parser.add_argument("--shrink-s", type=int, default=120,
+    parser.add_argument("--shrink-s", type=int, default=30,
                         help="how long to look for a shorter example")
     return parser.parse_args()
 
@@ -42,15 +42,14 @@ def one_round(number):
     try:
         run_state_machine_as_test(machine, settings=settings(
             max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None,
-            database=None, print_blob=False, verbosity=Verbosity.quiet,
+            database=None, print_blob=False, report_multiple_bugs=False,
+            verbosity=Verbosity.quiet,
             phases=(Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck)))
     except Difference as difference:
         return str(difference)
     except Flaky as flaky:
         return "%s\nit did not happen again: %s" % (flaky.__context__, flaky)
-    except ExceptionGroup as group:
-        return "\n".join(map(str, group.exceptions))
     return None
 
 
@@ -58,6 +57,7 @@ def main():
     options = parse()
     engine.MAX_SHRINKING_SECONDS = options.shrink_s
     Machine.server = server = Server()
+    server.eye.execute("CREATE EXTENSION IF NOT EXISTS pg_teller")
     if server.eye.execute("SELECT count(*) AS n FROM teller.worker_status"
                           ).fetchone()["n"]:
         sys.exit("a worker is here: it would expire holds beside the model")
@@ -69,18 +69,23 @@ def main():
     while server.calls < options.calls:
         found = one_round(number)
         if found:
-            print("not ok - %s: seed %d" % (claim, number))
+            shown = [line for line in found.splitlines() if line[1:3] == ": "]
+            print("not ok - %s: seed %d, shown by %d statements" % (
+                claim, number, len(shown)))
             print("\n".join("  " + line for line in found.splitlines()))
             print("again: test/property/run.sh --seed %d --calls 1" % number)
+            print("0 passed, 1 failed")
             sys.exit(1)
         number += 1
     print("ok - %s: %d calls, seeds %d to %d, %d s" % (
         claim, server.calls, options.seed, number - 1, time.monotonic() - started))
-    if options.calls >= ENOUGH:
-        tell_kinds(server.seen)
+    if options.calls >= ENOUGH and not all_kinds(server.seen):
+        print("1 passed, 1 failed")
+        sys.exit(1)
+    print("%d passed, 0 failed" % (2 if options.calls >= ENOUGH else 1))
 
 
-def tell_kinds(seen):
+def all_kinds(seen):
     """Of a long run: did it meet every kind of answer?"""
     for (function, how), times in sorted(seen.items()):
         print("# %-15s %-20s %d" % (function, how, times))
@@ -90,8 +95,9 @@ def tell_kinds(seen):
     sound = not missing and waited >= WAITS
     print("%s - every function answered, replayed and refused, and %d calls waited"
           % ("ok" if sound else "not ok", waited))
-    if not sound:
-        sys.exit("too few calls waited, or never met: %s" % missing)
+    if missing:
+        print("never met: %s" % missing)
+    return sound
 
 
 if __name__ == "__main__":
