@@ -18,6 +18,8 @@ KNOWN_ERRORS = {
 # Kinds of rows that move money, and those that a limit is tested for.
 MOVES = ("transfer", "capture", "reversal")
 LIMITED = ("transfer", "hold", "reversal")
+# teller.journal.tx is the number of an epoch, then the id of the transaction.
+TX_ID = 2 ** 48 - 1
 # From here on the run must have met everything there is.
 ENOUGH_CALLS = 5000
 ENOUGH_ACCOUNTS = 10
@@ -123,15 +125,25 @@ class Effects:
         self.take_answers()
         self.resolve()
 
-    def row_of(self, function, answer):
-        """The journal row that an answer speaks of, if it is there."""
+    def row_of(self, function, answer, made_by):
+        """
+        The journal row that an answer speaks of, if it is there.  made_by tells
+        if a row was made by that call: a version that is rolled back is given
+        again, so the event of that version may be another call's.
+        """
         if function == "hold":
             return self.book.placing.get(answer["id"])
         kind = {"release": "release", "extend_hold": "extend",
                 "adjust_hold": "adjust"}.get(function)
-        if kind is not None:
-            return self.book.events.get((kind, answer["id"], answer["debit_version"]))
-        return self.book.by_id.get(answer["id"])
+        if kind is None:
+            return self.book.by_id.get(answer["id"])
+        row = self.book.events.get((kind, answer["id"], answer["debit_version"]))
+        return row if row is not None and made_by(row) else None
+
+    def row_answered(self, call):
+        """The row of an answer that came: of the same transaction."""
+        return self.row_of(call.request.function, call.answer,
+                           lambda row: row["tx"] & TX_ID == call.tx)
 
     def claim(self, call, row):
         if row["id"] in self.calls:
@@ -146,7 +158,7 @@ class Effects:
         for transaction in self.log:
             made = [part for part in transaction.parts
                     if part.done and not part.answer["replayed"]]
-            rows = [self.row_of(part.request.function, part.answer) for part in made]
+            rows = [self.row_answered(part) for part in made]
             if transaction.fate == "rolled back":
                 continue
             if transaction.fate == "unknown":
@@ -237,7 +249,8 @@ class Effects:
             if found is None or found["function"] != request.function \
                     or found["status"] == "denied":
                 return None
-            return self.row_of(request.function, typed(found["result"]))
+            return self.row_of(request.function, typed(found["result"]),
+                               lambda row: row["recorded_at"] == found["created_at"])
         for row in left.values():
             if row["token"] == request.token \
                     and (request.token is not None or self.fits(request, row)):
@@ -345,7 +358,11 @@ def differs_from_batch(call, book):
 
 
 def denied_after(effects, made):
-    """Denials that saw a version in which their own effect was already."""
+    """
+    Denials of what was done already: they saw a version in which their own
+    effect was, or were asked for after it was decided, and so had to wait for
+    the account until it was committed.
+    """
     late = []
     for transaction in effects.log:
         for call in transaction.parts:
@@ -357,7 +374,9 @@ def denied_after(effects, made):
             twin = effects.calls[made[key]].request
             if (twin.function, twin.arguments) == \
                     (call.request.function, call.request.arguments) \
-                    and effect["debit_version"] <= call.answer["debit_version"]:
+                    and (effect["recorded_at"] < call.sent
+                         or not call.undone  # else its versions may be undone too
+                         and effect["debit_version"] <= call.answer["debit_version"]):
                 late.append((key, call.answer))
     return late
 

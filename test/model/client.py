@@ -9,6 +9,8 @@ from psycopg.rows import dict_row
 
 from request import KnownHold, KnownRow, Mix, typed
 
+# A call and the transaction that it was made in: read when the rows are there.
+CALLED = "SELECT *, pg_current_xact_id_if_assigned()::text::bigint AS tx FROM "
 NEVER = threading.Event()  # nobody sets it: waiting on it is a pause
 LEVELS = ("REPEATABLE READ", "SERIALIZABLE")
 
@@ -32,6 +34,7 @@ class Call:
         self.whole = whole or self
         self.sent = datetime.datetime.now(datetime.timezone.utc)
         self.answer = None  # the row, once it came
+        self.tx = None  # the id of its transaction then, if it had one
         self.error = None  # the SQLSTATE, or "lost"
         self.taken_back = False
         self.parts = [self]
@@ -52,6 +55,7 @@ class Call:
     def take(self, rows):
         """The answer: a row for each part."""
         for part, row in zip(self.parts, rows):
+            part.tx = row.pop("tx")
             part.answer = row
         self.answer = rows[0]
 
@@ -148,8 +152,7 @@ class Client:
                 self.guard(call, sql, parameters)
                 transaction.errors += [call.error] if call.error else []
             else:
-                call.take(self.execute(
-                    "SELECT * FROM " + sql, parameters).fetchall())
+                call.take(self.execute(CALLED + sql, parameters).fetchall())
         except Lost:
             call.error = "lost"
             raise
@@ -161,7 +164,8 @@ class Client:
 
     def guard(self, call, sql, parameters):
         """In an exception block, which undoes it half of the time."""
-        text = psycopg.ClientCursor(self.connection).mogrify(sql, parameters)
+        text = psycopg.ClientCursor(self.connection).mogrify(
+            "(" + CALLED + sql + ")", parameters)
         undo = self.mix.maybe(0.5)
         answer = self.execute("SELECT teller_model.guard(%s, %s) AS answer",
                               (text, undo)).fetchone()["answer"]
@@ -195,6 +199,9 @@ class Client:
         except psycopg.Error as error:
             transaction.errors.append(error.sqlstate)
             transaction.fate = "rolled back"
+            # A cancel that came before the COMMIT began leaves it to be ended.
+            if self.connection.info.transaction_status != TransactionStatus.IDLE:
+                self.rollback()
             return
         transaction.fate = "committed"
 
