@@ -86,6 +86,8 @@ match_twin(Batch *batch, int first, int second)
 static void
 sort_keys(Batch *batch)
 {
+	PostContext context;
+
 	batch->by_key = palloc(sizeof(int) * Max(batch->post.count, 1));
 	batch->nkeys = 0;
 	for (int i = 0; i < batch->post.count; i++)
@@ -93,8 +95,13 @@ sort_keys(Batch *batch)
 			batch->by_key[batch->nkeys++] = i;
 	qsort_arg(batch->by_key, batch->nkeys, sizeof(int), compare_items,
 			  batch->post.items);
+	post_context_begin(&context);
 	for (int i = 1; i < batch->nkeys; i++)
+	{
+		context.ordinal = batch->post.items[batch->by_key[i]].ordinal;
 		match_twin(batch, batch->by_key[i - 1], batch->by_key[i]);
+	}
+	post_context_end(&context);
 }
 
 /* Where a run begins: a twin is answered by the first item with its key. */
@@ -110,16 +117,20 @@ static bool
 look_up_keys(Batch *batch)
 {
 	bool		news = false;
+	PostContext context;
 
+	post_context_begin(&context);
 	for (int i = 0; i < batch->nkeys; i++)
 	{
 		PostItem   *item = &batch->post.items[batch->by_key[i]];
 
 		if (item->stored != NULL || item->first >= 0)
 			continue;
+		context.ordinal = item->ordinal;
 		item->stored = key_find(batch->post.ledger, item->key, item->call);
 		news |= item->stored != NULL;
 	}
+	post_context_end(&context);
 	return news;
 }
 
@@ -127,6 +138,9 @@ look_up_keys(Batch *batch)
 static void
 refuse_recorded(const Batch *batch)
 {
+	PostContext context;
+
+	post_context_begin(&context);
 	for (int i = 0; i < batch->nkeys; i++)
 	{
 		const PostItem *item = &batch->post.items[batch->by_key[i]];
@@ -138,6 +152,7 @@ refuse_recorded(const Batch *batch)
 		if (reason == NULL)
 			continue;
 		name = pnstrdup(reason->val.string.val, reason->val.string.len);
+		context.ordinal = item->ordinal;
 		ereport(ERROR,
 				(errcode(denial_sqlstate(name)),
 				 errmsg("item %d of the batch was denied before",
@@ -146,6 +161,7 @@ refuse_recorded(const Batch *batch)
 						   text_to_cstring(item->key),
 						   (long long) batch->post.ledger, name)));
 	}
+	post_context_end(&context);
 }
 
 /* ---- rows ------------------------------------------------------------- */
@@ -298,14 +314,18 @@ store_items(Batch *batch, TupleDesc desc)
 {
 	int			stored = 0;
 	bool		all = true;
+	PostContext context;
 
+	post_context_begin(&context);
 	for (; stored < batch->nkeys && all; stored++)
 	{
 		PostItem   *item = &batch->post.items[batch->by_key[stored]];
 
+		context.ordinal = item->ordinal;
 		if (item->row != NULL)
 			all = store_item(batch, desc, item);
 	}
+	post_context_end(&context);
 	if (all)
 		return true;
 	CommandCounterIncrement();
@@ -359,17 +379,32 @@ static void
 check_ages(const Batch *batch)
 {
 	int64		ledger = batch->post.ledger;
+	PostContext context;
 
 	if (batch->key != NULL && batch->call->has_request_time)
 		key_check_age(ledger, batch->key, batch->call->request_time);
+	post_context_begin(&context);
 	for (int i = 0; i < batch->nkeys; i++)
 	{
 		const PostItem *item = &batch->post.items[batch->by_key[i]];
 
+		context.ordinal = item->ordinal;
 		if (item->stored == NULL && item->call->has_request_time &&
 			(batch->post.atomic || item->denial != NULL))
 			key_check_age(ledger, item->key, item->call->request_time);
 	}
+	post_context_end(&context);
+}
+
+pg_noreturn static void
+raise_denial(const Batch *batch, const Denial *denial)
+{
+	PostContext context;
+
+	post_context_begin(&context);
+	if (batch->post.refused != NULL)
+		context.ordinal = batch->post.refused->ordinal;
+	denial_raise(denial);
 }
 
 /* False if a twin came first: then nothing is written. */
@@ -396,7 +431,7 @@ run_once(FunctionCallInfo fcinfo, Batch *batch)
 		}
 		check_ages(batch);
 		if (denial != NULL)
-			denial_raise(denial);
+			raise_denial(batch, denial);
 	}
 	done = batch->key != NULL ? store_batch(batch) : store_items(batch, desc);
 	if (done)

@@ -16,6 +16,36 @@
 #include "period.h"
 #include "post.h"
 
+/* ---- which item an error is about ------------------------------------- */
+
+static void
+name_item(void *arg)
+{
+	const PostContext *context = arg;
+
+	if (context->ordinal > 0)
+		errcontext("item %d of the batch", context->ordinal);
+}
+
+void
+post_context_begin(PostContext *context)
+{
+	context->callback.previous = error_context_stack;
+	context->callback.callback = name_item;
+	context->callback.arg = context;
+	context->ordinal = 0;
+	error_context_stack = &context->callback;
+}
+
+void
+post_context_end(const PostContext *context)
+{
+	Assert(error_context_stack == &context->callback);
+	error_context_stack = context->callback.previous;
+}
+
+/* ----------------------------------------------------------------------- */
+
 /* True if the item is decided in this call. */
 static bool
 is_new(const PostItem *item)
@@ -27,14 +57,24 @@ is_new(const PostItem *item)
 static void
 check_period(const PostBatch *batch)
 {
-	TimestampTz earliest = DT_NOEND;
+	const PostItem *earliest = NULL;
+	PostContext context;
 
 	for (int i = 0; i < batch->count; i++)
-		if (is_new(&batch->items[i]) &&
-			batch->items[i].request.has_effective_at)
-			earliest = Min(earliest, batch->items[i].request.effective_at);
-	if (earliest != DT_NOEND)
-		period_check(batch->ledger, earliest);
+	{
+		const PostItem *item = &batch->items[i];
+
+		if (is_new(item) && item->request.has_effective_at &&
+			(earliest == NULL ||
+			 item->request.effective_at < earliest->request.effective_at))
+			earliest = item;
+	}
+	if (earliest == NULL)
+		return;
+	post_context_begin(&context);
+	context.ordinal = batch->own_times ? earliest->ordinal : 0;
+	period_check(batch->ledger, earliest->request.effective_at);
+	post_context_end(&context);
 }
 
 void
@@ -43,6 +83,7 @@ post_lock(PostBatch *batch)
 	int64	   *accounts = palloc(sizeof(int64) * 2 * Max(batch->count, 1));
 	int			n = 0;
 
+	batch->refused = NULL;
 	check_period(batch);
 	for (int i = 0; i < batch->count; i++)
 		if (is_new(&batch->items[i]))
@@ -152,15 +193,30 @@ static Denial *
 decide_atomic(PostBatch *batch)
 {
 	Denial	   *denial = NULL;
+	PostContext context;
 
+	post_context_begin(&context);
 	for (int i = 0; i < batch->count && denial == NULL; i++)
 		if (is_new(&batch->items[i]))
-			denial = test_item(&batch->items[i]);
+		{
+			batch->refused = &batch->items[i];
+			context.ordinal = batch->refused->ordinal;
+			denial = test_item(batch->refused);
+		}
 	if (denial == NULL)
+	{
+		/* What an account loses or gains in all is no one item's doing. */
+		batch->refused = NULL;
+		context.ordinal = 0;
 		denial = test_net(batch);
+	}
 	for (int i = 0; i < batch->count && denial == NULL; i++)
 		if (is_new(&batch->items[i]))
+		{
+			context.ordinal = batch->items[i].ordinal;
 			post_item(batch, &batch->items[i]);
+		}
+	post_context_end(&context);
 	return denial;
 }
 
@@ -189,11 +245,14 @@ static void
 decide_independent(PostBatch *batch)
 {
 	AccountSet *set = batch->movement.set;
+	PostContext context;
 
+	post_context_begin(&context);
 	for (int i = 0; i < batch->count; i++)
 	{
 		PostItem   *item = &batch->items[i];
 
+		context.ordinal = item->ordinal;
 		take_turn(batch, i);
 		if (!is_new(item))
 			continue;
@@ -207,6 +266,7 @@ decide_independent(PostBatch *batch)
 		else
 			note_balances(item);
 	}
+	post_context_end(&context);
 }
 
 /* ----------------------------------------------------------------------- */
@@ -214,14 +274,19 @@ decide_independent(PostBatch *batch)
 Denial *
 post_decide(PostBatch *batch)
 {
+	PostContext context;
+
 	clock_new_batch_id(&batch->id);
+	post_context_begin(&context);
 	for (int i = 0; i < batch->count; i++)
 	{
+		context.ordinal = batch->items[i].ordinal;
 		batch->items[i].denial = NULL;
 		batch->items[i].row = NULL;
 		if (is_new(&batch->items[i]))
 			find_accounts(batch, &batch->items[i]);
 	}
+	post_context_end(&context);
 	if (batch->atomic)
 		return decide_atomic(batch);
 	decide_independent(batch);

@@ -135,22 +135,23 @@ has_element(const InputArray *array, int i)
 	return array->count > i && !array->nulls[i];
 }
 
+/* What all items have in common. */
 static void
-read_effective_at(FunctionCallInfo fcinfo, const PostArguments *args,
-				  const PostArrays *arrays, int i, TransferRequest *request)
+read_common(FunctionCallInfo fcinfo, const PostArguments *args,
+			const PostArrays *arrays, TransferRequest *common)
 {
+	memset(common, 0, sizeof(TransferRequest));
+	common->ledger = PG_GETARG_INT64(0);
 	if (args->effective_at >= 0)
 	{
-		request->has_effective_at = !PG_ARGISNULL(args->effective_at);
-		request->effective_at = input_time(fcinfo, args->effective_at,
-										   "effective_at", 0);
+		common->has_effective_at = !PG_ARGISNULL(args->effective_at);
+		common->effective_at = input_time(fcinfo, args->effective_at,
+										  "effective_at", 0);
 	}
-	else if (has_element(&arrays->effective_ats, i))
-	{
-		request->has_effective_at = true;
-		request->effective_at =
-			input_time_value(arrays->effective_ats.values[i], "effective_at");
-	}
+
+	/* It goes to each key, but if it is wrong that is no item's fault. */
+	if (args->request_time >= 0 && arrays->keys.count > 0)
+		(void) input_time(fcinfo, args->request_time, "request_time", 0);
 }
 
 static void
@@ -159,8 +160,8 @@ read_item(FunctionCallInfo fcinfo, const PostArguments *args,
 {
 	TransferRequest *request = &item->request;
 
+	item->ordinal = i + 1;
 	item->first = item->twin = -1;
-	request->ledger = PG_GETARG_INT64(0);
 	request->debit_account = DatumGetInt64(arrays->debit_accounts.values[i]);
 	request->credit_account = DatumGetInt64(arrays->credit_accounts.values[i]);
 	account_check_pair(request->debit_account, request->credit_account);
@@ -170,7 +171,12 @@ read_item(FunctionCallInfo fcinfo, const PostArguments *args,
 	if (request->has_expected_version)
 		request->expected_version =
 			input_version_value(arrays->expected_versions.values[i]);
-	read_effective_at(fcinfo, args, arrays, i, request);
+	if (has_element(&arrays->effective_ats, i))
+	{
+		request->has_effective_at = true;
+		request->effective_at =
+			input_time_value(arrays->effective_ats.values[i], "effective_at");
+	}
 	if (has_element(&arrays->metadata, i))
 		request->metadata = input_metadata_value(arrays->metadata.values[i]);
 	if (!has_element(&arrays->keys, i))
@@ -186,10 +192,21 @@ static void
 read_items(FunctionCallInfo fcinfo, const PostArguments *args,
 		   const PostArrays *arrays, PostBatch *batch)
 {
+	TransferRequest common;
+	PostContext context;
+
+	batch->own_times = args->effective_ats >= 0;
 	batch->count = arrays->debit_accounts.count;
 	batch->items = palloc0(sizeof(PostItem) * Max(batch->count, 1));
+	read_common(fcinfo, args, arrays, &common);
+	post_context_begin(&context);
 	for (int i = 0; i < batch->count; i++)
+	{
+		context.ordinal = i + 1;
+		batch->items[i].request = common;
 		read_item(fcinfo, args, arrays, i, &batch->items[i]);
+	}
+	post_context_end(&context);
 }
 
 /* ---- the batch's own key ---------------------------------------------- */

@@ -35,14 +35,21 @@ typedef struct OldBatch
 static void
 find_batch(int64 ledger, const pg_uuid_t *id, OldBatch *old)
 {
+	PostContext context;
+
 	old->rows = journal_batch(ledger, id, &old->count);
 	if (old->count == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_TELLER_NOT_FOUND),
 				 errmsg("batch %s of ledger %lld does not exist",
 						clock_id_text(id), (long long) ledger)));
+	post_context_begin(&context);
 	for (int i = 0; i < old->count; i++)
+	{
+		context.ordinal = i + 1;
 		reverse_check(&old->rows[i]);
+	}
+	post_context_end(&context);
 }
 
 /* The other way round; the amount is known when the accounts are locked. */
@@ -55,6 +62,7 @@ make_items(Batch *batch, const OldBatch *old)
 	{
 		PostItem   *item = &batch->post.items[i];
 
+		item->ordinal = i + 1;
 		item->first = item->twin = -1;
 		item->reverses = &old->rows[i].id;
 		item->request.ledger = batch->post.ledger;

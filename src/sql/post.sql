@@ -32,7 +32,7 @@ COMMENT ON FUNCTION teller.post(bigint, bigint[], bigint[], numeric[], text[], t
 $$Post many transfers of one ledger at once; each account is locked once and written once.
 Arguments: arrays of one length, at most 10000 items: debit_accounts, credit_accounts and amounts as in teller.transfer; keys, metadata and expected_versions may have nulls. mode atomic: all or nothing, limits are tested on what each account loses or gains in all, so the order of the items does not matter, and expected_versions are those before the batch; independent: in order, each item is tested where its turn comes and answers for itself. key names a whole atomic batch, and excludes keys; an item under a key of its own is the transfer it describes and replays as such. effective_at and request_time hold for all items.
 Result: a row for each item in the order given: its ordinal from 1, the batch, and the columns of teller.transfer; balances and versions are those after the item.
-Errors: TL001, TL002, TL004, TL005 (atomic mode; in independent mode they are the item's reason), TL003, TL007, TL009, TL012, 22003, 22004, 22023, 54000, 55000 (closed period), 42501, 40001.
+Errors: TL001, TL002, TL004, TL005 (atomic mode; in independent mode they are the item's reason), TL003, TL007, TL009, TL012, 22003, 22004, 22023, 54000, 55000 (closed period), 42501, 40001. An error about one item says which in its CONTEXT: item 3 of the batch.
 Locks: all accounts FOR NO KEY UPDATE by account_id until the transaction ends. Exact at READ COMMITTED; above it a stale caller gets 40001. Right: post.$$;
 
 CREATE FUNCTION teller.reverse(
@@ -63,7 +63,7 @@ CREATE FUNCTION teller.reverse_batch(
 COMMENT ON FUNCTION teller.reverse_batch(bigint, uuid, text, timestamptz) IS
 $$Undo every row of a batch, all or nothing; rows that are reversed in part give what remains.
 Result: as teller.post, of the reversals.
-Errors: TL001, TL003, TL004, TL005, TL009, TL012, 22023 (reversed already), 55000, 42501, 40001.
+Errors: TL001, TL003, TL004, TL005, TL009, TL012, 22023 (reversed already), 55000, 42501, 40001. The item in their CONTEXT is that of the batch to be undone.
 Locks: all accounts of the batch FOR NO KEY UPDATE by account_id until the transaction ends. Right: post.$$;
 
 CREATE FUNCTION teller.import_journal(
