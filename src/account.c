@@ -108,7 +108,7 @@ account_raise_missing(int64 ledger, int64 id)
 {
 	ledger_check(ledger);
 	ereport(ERROR,
-			(errcode(ERRCODE_TELLER_NOT_FOUND),
+			(teller_errcode(ERRCODE_TELLER_NOT_FOUND),
 			 errmsg("account %lld of ledger %lld does not exist",
 					(long long) id, (long long) ledger),
 			 errhint("Open it with teller.open_account().")));
@@ -459,7 +459,7 @@ account_check_assets(const Account *debit, const Account *credit)
 {
 	if (strcmp(debit->asset, credit->asset) != 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_TELLER_ASSET_MISMATCH),
+				(teller_errcode(ERRCODE_TELLER_ASSET_MISMATCH),
 				 errmsg("accounts %lld and %lld of ledger %lld have different assets",
 						(long long) debit->id, (long long) credit->id,
 						(long long) debit->ledger),

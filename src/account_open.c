@@ -97,7 +97,7 @@ asset_scale(Datum asset)
 	if (owner_execute("SELECT scale::integer FROM teller.asset WHERE asset = $1",
 					  "t", &asset, NULL, false) == 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_TELLER_NOT_FOUND),
+				(teller_errcode(ERRCODE_TELLER_NOT_FOUND),
 				 errmsg("asset %s does not exist", TextDatumGetCString(asset)),
 				 errhint("Create it with teller.create_asset(%s, 2), where 2 is its number of decimals.",
 						 quote_literal_cstr(TextDatumGetCString(asset)))));
@@ -169,7 +169,7 @@ raise_other_attribute(const Datum *values, const char *nulls, int arg,
 	if (owner_execute(sql, OPEN_TYPES, values, nulls, false) > 0)
 		detail = TextDatumGetCString(owner_value(1, &isnull));
 	ereport(ERROR,
-			(errcode(ERRCODE_TELLER_IDEMPOTENCY_MISMATCH),
+			(teller_errcode(ERRCODE_TELLER_IDEMPOTENCY_MISMATCH),
 			 errmsg("account %lld of ledger %lld exists with another %s",
 					(long long) DatumGetInt64(values[ARG_ACCOUNT]),
 					(long long) DatumGetInt64(values[ARG_LEDGER]), column),
@@ -215,7 +215,7 @@ match_account(OpenRequest *request, int64 *account)
 	if (!request->makes_id &&
 		*account != DatumGetInt64(request->values[ARG_ACCOUNT]))
 		ereport(ERROR,
-				(errcode(ERRCODE_TELLER_IDEMPOTENCY_MISMATCH),
+				(teller_errcode(ERRCODE_TELLER_IDEMPOTENCY_MISMATCH),
 				 errmsg("the name is taken by account %lld of ledger %lld",
 						(long long) *account, (long long) request->ledger)));
 	for (int i = 0; i < lengthof(attributes); i++)

@@ -105,7 +105,7 @@ teller_account_id(PG_FUNCTION_ARGS)
 	access_require(ledger, ACCESS_READ);
 	if (!account_find(ledger, name, GetActiveSnapshot(), &account))
 		ereport(ERROR,
-				(errcode(ERRCODE_TELLER_NOT_FOUND),
+				(teller_errcode(ERRCODE_TELLER_NOT_FOUND),
 				 errmsg("ledger %lld has no account named \"%s\"",
 						(long long) ledger, text_to_cstring(name))));
 	PG_RETURN_INT64(account);

@@ -173,7 +173,7 @@ void
 backlog_raise_full(int64 ledger, int64 account)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_TELLER_QUEUE_FULL),
+			(teller_errcode(ERRCODE_TELLER_QUEUE_FULL),
 			 errmsg("account %lld of ledger %lld has too many open operations",
 					(long long) account, (long long) ledger),
 			 errdetail("The limit teller.max_pending_operations_per_account is %d.",
@@ -185,7 +185,7 @@ static void
 raise_database_full(void)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_TELLER_QUEUE_FULL),
+			(teller_errcode(ERRCODE_TELLER_QUEUE_FULL),
 			 errmsg("too many operations are open in this database"),
 			 errdetail("The limit teller.max_pending_operations is %d.",
 					   teller_max_pending_operations),

@@ -26,6 +26,7 @@
 #include "clock.h"
 #include "compat.h"
 #include "ledger.h"
+#include "stats.h"
 
 /* The result columns: two, then those of transfer. */
 enum
@@ -128,7 +129,10 @@ look_up_keys(Batch *batch)
 			continue;
 		context.ordinal = item->ordinal;
 		item->stored = key_find(batch->post.ledger, item->key, item->call);
-		news |= item->stored != NULL;
+		if (item->stored == NULL)
+			continue;
+		news = true;
+		stats_note_replay();
 	}
 	post_context_end(&context);
 	return news;
@@ -457,6 +461,7 @@ batch_run(FunctionCallInfo fcinfo, Batch *batch)
 
 		if (stored != NULL)
 		{
+			stats_note_replay();
 			emit_stored_batch(fcinfo, batch->post.ledger, stored);
 			break;
 		}

@@ -15,6 +15,7 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -22,27 +23,20 @@
 #include "circuit.h"
 #include "guc.h"
 #include "server.h"
-
-typedef struct Circuit
-{
-	Oid			server;
-	int			failures;		/* in a row */
-	bool		open;
-	TimestampTz until;			/* of an open one: then one call may go */
-} Circuit;
+#include "shmem.h"
 
 /* One for each server that failed last time. */
 static List *circuits = NIL;
 static uint64 seen_changes = 0;
 
-static Circuit *
+static BoardCircuit *
 find(Oid server)
 {
 	ListCell   *cell;
 
 	foreach(cell, circuits)
 	{
-		Circuit    *circuit = lfirst(cell);
+		BoardCircuit *circuit = lfirst(cell);
 
 		if (circuit->server == server)
 			return circuit;
@@ -50,11 +44,11 @@ find(Oid server)
 	return NULL;
 }
 
-static Circuit *
+static BoardCircuit *
 make(Oid server)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	Circuit    *circuit = palloc0(sizeof(Circuit));
+	BoardCircuit *circuit = palloc0(sizeof(BoardCircuit));
 
 	circuit->server = server;
 	circuits = lappend(circuits, circuit);
@@ -63,10 +57,30 @@ make(Oid server)
 }
 
 static void
-forget(Circuit *circuit)
+forget(BoardCircuit *circuit)
 {
 	circuits = list_delete_ptr(circuits, circuit);
 	pfree(circuit);
+}
+
+/* Show them in teller.server_health. */
+static void
+publish(void)
+{
+	BoardEntry *entry;
+	int			shown = 0;
+	ListCell   *cell;
+
+	LWLockAcquire(board->lock, LW_EXCLUSIVE);
+	entry = board_find(MyDatabaseId);
+	if (entry != NULL)
+	{
+		memset(entry->circuits, 0, sizeof(entry->circuits));
+		foreach(cell, circuits)
+			if (shown < BOARD_CIRCUITS)
+				entry->circuits[shown++] = *(BoardCircuit *) lfirst(cell);
+	}
+	LWLockRelease(board->lock);
 }
 
 static void
@@ -77,19 +91,14 @@ forget_if_changed(void)
 	seen_changes = server_changes();
 	list_free_deep(circuits);
 	circuits = NIL;
+	publish();
 }
 
-void
-circuit_note(Oid server, CircuitNews news, TimestampTz now)
+static void
+note_failure(Oid server, CircuitNews news, TimestampTz now)
 {
-	Circuit    *circuit = find(server);
+	BoardCircuit *circuit = find(server);
 
-	if (news == CIRCUIT_WORKS)
-	{
-		if (circuit != NULL)
-			forget(circuit);
-		return;
-	}
 	if (circuit == NULL)
 		circuit = make(server);
 	circuit->failures++;
@@ -100,11 +109,25 @@ circuit_note(Oid server, CircuitNews news, TimestampTz now)
 	circuit->until = TimestampTzPlusMilliseconds(now, teller_circuit_open_ms);
 }
 
+void
+circuit_note(Oid server, CircuitNews news, TimestampTz now)
+{
+	BoardCircuit *circuit = find(server);
+
+	if (news != CIRCUIT_WORKS)
+		note_failure(server, news, now);
+	else if (circuit != NULL)
+		forget(circuit);
+	else
+		return;
+	publish();
+}
+
 int
 circuit_admits(Oid server, int free, int in_flight, TimestampTz now,
 			   TimestampTz *opens_at)
 {
-	Circuit    *circuit;
+	BoardCircuit *circuit;
 
 	forget_if_changed();
 	circuit = find(server);

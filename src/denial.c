@@ -17,7 +17,7 @@ denial_make(int sqlstate, char *message, char *detail, char *hint)
 {
 	Denial	   *denial = palloc0(sizeof(Denial));
 
-	denial->sqlstate = sqlstate;
+	denial->sqlstate = stats_error(sqlstate);
 	denial->message = message;
 	denial->detail = detail;
 	denial->hint = hint;

@@ -14,6 +14,8 @@
 
 #include "utils/elog.h"
 
+#include "stats.h"
+
 #define ERRCODE_TELLER_INSUFFICIENT_FUNDS	MAKE_SQLSTATE('T','L','0','0','1')
 #define ERRCODE_TELLER_VERSION_CONFLICT		MAKE_SQLSTATE('T','L','0','0','2')
 #define ERRCODE_TELLER_IDEMPOTENCY_MISMATCH	MAKE_SQLSTATE('T','L','0','0','3')
@@ -26,5 +28,8 @@
 #define ERRCODE_TELLER_INSTANCE_NOT_ADOPTED	MAKE_SQLSTATE('T','L','0','1','0')
 #define ERRCODE_TELLER_QUEUE_FULL			MAKE_SQLSTATE('T','L','0','1','1')
 #define ERRCODE_TELLER_REQUEST_TOO_OLD		MAKE_SQLSTATE('T','L','0','1','2')
+
+/* errcode() for these: the refusal is counted in teller.stats. */
+#define teller_errcode(sqlstate) errcode(stats_error(sqlstate))
 
 #endif							/* TELLER_ERRCODES_H */

@@ -95,7 +95,7 @@ raise_stale(const GuardedUpdate *update)
 		psprintf("%lld", (long long) update->set);
 
 	ereport(ERROR,
-			(errcode(ERRCODE_TELLER_VERSION_CONFLICT),
+			(teller_errcode(ERRCODE_TELLER_VERSION_CONFLICT),
 			 errmsg("%s has changed", row_name(update)),
 			 errdetail("Its version is %lld, the update carries %s.",
 					   (long long) update->present, set),

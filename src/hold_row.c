@@ -119,7 +119,7 @@ static void
 raise_missing(int64 ledger, const pg_uuid_t *id)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_TELLER_NOT_FOUND),
+			(teller_errcode(ERRCODE_TELLER_NOT_FOUND),
 			 errmsg("hold %s of ledger %lld does not exist",
 					clock_id_text(id), (long long) ledger)));
 }

@@ -113,7 +113,7 @@ instance_require(void)
 	}
 	if (!is_ours(slot))
 		ereport(ERROR,
-				(errcode(ERRCODE_TELLER_INSTANCE_NOT_ADOPTED),
+				(teller_errcode(ERRCODE_TELLER_INSTANCE_NOT_ADOPTED),
 				 errmsg("this database is a copy and has not been adopted"),
 				 errdetail("Its operations were made by another server or database, or before a restore or promotion, and may have been sent since."),
 				 errhint("Nothing is sent from here until teller.adopt_instance() is called.")));

@@ -21,6 +21,7 @@
 #include "journal.h"
 #include "journal_row.h"
 #include "rel.h"
+#include "stats.h"
 
 static void
 set_uuid(Datum *values, bool *nulls, int column, const pg_uuid_t *id)
@@ -78,6 +79,7 @@ journal_write(const JournalRow *rows, int count)
 	for (int i = 0; i < count; i++)
 		journal_write_row(rel, &rows[i], tx);
 	rel_close(rel);
+	stats_note_movements(count);
 }
 
 /* ---- reading ---------------------------------------------------------- */

@@ -246,7 +246,7 @@ key_compare(const KeyCall *call, const char *function, const Jsonb *stored,
 {
 	if (strcmp(call->function, function) != 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_TELLER_IDEMPOTENCY_MISMATCH),
+				(teller_errcode(ERRCODE_TELLER_IDEMPOTENCY_MISMATCH),
 				 errmsg("%s was used by another function", what),
 				 errdetail("It was used by %s, now it is %s.", function,
 						   call->function)));
@@ -262,7 +262,7 @@ key_compare(const KeyCall *call, const char *function, const Jsonb *stored,
 
 		if (strcmp(before, now) != 0)
 			ereport(ERROR,
-					(errcode(ERRCODE_TELLER_IDEMPOTENCY_MISMATCH),
+					(teller_errcode(ERRCODE_TELLER_IDEMPOTENCY_MISMATCH),
 					 errmsg("%s was used with another %s", what,
 							call->names[i]),
 					 errdetail("It was used with %s %s, now it is %s.",
@@ -415,7 +415,10 @@ key_replay(int64 ledger, const text *key, const KeyCall *call, TupleDesc desc,
 	Jsonb	   *result = key_find(ledger, key, call);
 
 	if (result != NULL)
+	{
 		key_row_from_json(desc, result, values, nulls);
+		stats_note_replay();
+	}
 	return result != NULL;
 }
 

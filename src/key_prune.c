@@ -80,7 +80,7 @@ key_check_age(int64 ledger, const text *key, TimestampTz request_time)
 		limit = Max(limit, age_limit(clock_read()));
 	if (request_time <= limit)
 		ereport(ERROR,
-				(errcode(ERRCODE_TELLER_REQUEST_TOO_OLD),
+				(teller_errcode(ERRCODE_TELLER_REQUEST_TOO_OLD),
 				 errmsg("the request with key \"%s\" of ledger %lld is too old",
 						text_to_cstring(key), (long long) ledger),
 				 errdetail("It was made at %s; those made until %s may have been answered and forgotten.",

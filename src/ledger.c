@@ -37,7 +37,7 @@ ledger_require(int64 ledger)
 	if (owner_execute("SELECT FROM teller.ledger WHERE ledger_id OPERATOR(pg_catalog.=) $1",
 					  "i", values, NULL, false) == 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_TELLER_NOT_FOUND),
+				(teller_errcode(ERRCODE_TELLER_NOT_FOUND),
 				 errmsg("ledger %lld does not exist", (long long) ledger),
 				 errhint("Create it with teller.create_ledger(%lld).",
 						 (long long) ledger)));
@@ -82,7 +82,7 @@ teller_create_ledger(PG_FUNCTION_ARGS)
 					  " WHERE ledger_id = $1 AND name IS DISTINCT FROM $2",
 					  "it", values, nulls, false) > 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_TELLER_IDEMPOTENCY_MISMATCH),
+				(teller_errcode(ERRCODE_TELLER_IDEMPOTENCY_MISMATCH),
 				 errmsg("ledger %lld exists with another name",
 						(long long) ledger),
 				 errdetail("Its name is %s.",

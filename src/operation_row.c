@@ -163,7 +163,7 @@ void
 operation_raise_missing(int64 ledger, const pg_uuid_t *id)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_TELLER_NOT_FOUND),
+			(teller_errcode(ERRCODE_TELLER_NOT_FOUND),
 			 errmsg("operation %s of ledger %lld does not exist",
 					clock_id_text(id), (long long) ledger)));
 }

@@ -308,6 +308,7 @@ result_replayed(Submission *s, TupleTableSlot *slot)
 	};
 	TupleDesc	desc = slot->tts_tupleDescriptor;
 
+	stats_note_replay();
 	for (int i = 0; i < lengthof(columns); i++)
 	{
 		int			from = columns[i][1];

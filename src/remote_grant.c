@@ -187,7 +187,7 @@ teller_remote_grant_remote(PG_FUNCTION_ARGS)
 	account = insert_or_find(REL_REMOTE_GRANT, 2, row);
 	if (account != DatumGetInt64(row[COL_ACCOUNT]))
 		ereport(ERROR,
-				(errcode(ERRCODE_TELLER_IDEMPOTENCY_MISMATCH),
+				(teller_errcode(ERRCODE_TELLER_IDEMPOTENCY_MISMATCH),
 				 errmsg("role \"%s\" has another account on ledger %lld",
 						GetUserNameFromId(PG_GETARG_OID(0), false),
 						(long long) PG_GETARG_INT64(1)),

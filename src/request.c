@@ -202,7 +202,7 @@ static void
 raise_mismatch(const Request *request, const char *what)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_TELLER_IDEMPOTENCY_MISMATCH),
+			(teller_errcode(ERRCODE_TELLER_IDEMPOTENCY_MISMATCH),
 			 errmsg("%s was begun with %s", request_name(request), what),
 			 errhint("Use a new key for a new request, or repeat the first one unchanged.")));
 }
@@ -396,7 +396,7 @@ teller_finish_request(PG_FUNCTION_ARGS)
 	request_open(&request, scope, key, RowExclusiveLock);
 	if (!request_lock(&request))
 		ereport(ERROR,
-				(errcode(ERRCODE_TELLER_NOT_FOUND),
+				(teller_errcode(ERRCODE_TELLER_NOT_FOUND),
 				 errmsg("%s does not exist", request_name(&request)),
 				 errdetail("It was not begun, its beginning was rolled back, or it was pruned."),
 				 errhint("Begin it with teller.begin_request().")));

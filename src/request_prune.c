@@ -88,7 +88,7 @@ request_check_age(const Request *request, TimestampTz time, TimestampTz now)
 		limit = Max(limit, age_limit(now));
 	if (time <= limit)
 		ereport(ERROR,
-				(errcode(ERRCODE_TELLER_REQUEST_TOO_OLD),
+				(teller_errcode(ERRCODE_TELLER_REQUEST_TOO_OLD),
 				 errmsg("%s is too old", request_name(request)),
 				 errdetail("It was made at %s; of its scope those made until %s may have been answered and forgotten.",
 						   pstrdup(timestamptz_to_str(time)),

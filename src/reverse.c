@@ -71,7 +71,7 @@ find_row(const ReverseRequest *request)
 
 	if (row == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_TELLER_NOT_FOUND),
+				(teller_errcode(ERRCODE_TELLER_NOT_FOUND),
 				 errmsg("journal row %s of ledger %lld does not exist",
 						clock_id_text(request->id),
 						(long long) request->ledger)));

@@ -40,7 +40,7 @@ find_batch(int64 ledger, const pg_uuid_t *id, OldBatch *old)
 	old->rows = journal_batch(ledger, id, &old->count);
 	if (old->count == 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_TELLER_NOT_FOUND),
+				(teller_errcode(ERRCODE_TELLER_NOT_FOUND),
 				 errmsg("batch %s of ledger %lld does not exist",
 						clock_id_text(id), (long long) ledger)));
 	post_context_begin(&context);

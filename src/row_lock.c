@@ -429,7 +429,7 @@ row_lock_check_missing(RowLockCall *call)
 	if (call->nmissing > shown)
 		appendStringInfo(&list, " and %d more", call->nmissing - shown);
 	ereport(ERROR,
-			(errcode(ERRCODE_TELLER_NOT_FOUND),
+			(teller_errcode(ERRCODE_TELLER_NOT_FOUND),
 			 call->nmissing == 1 ?
 			 errmsg("row %s of table %s does not exist", list.data,
 					call->table->name) :

@@ -190,7 +190,7 @@ void
 row_not_found(RowTable *table, Datum key)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_TELLER_NOT_FOUND),
+			(teller_errcode(ERRCODE_TELLER_NOT_FOUND),
 			 errmsg("row %s of table %s does not exist",
 					row_key_text(table, key), table->name)));
 }

@@ -304,7 +304,7 @@ lock_expected(const RowUpdate *update)
 	present = version_column_read(&update->version, value);
 	if (present != update->expected)
 		ereport(ERROR,
-				(errcode(ERRCODE_TELLER_VERSION_CONFLICT),
+				(teller_errcode(ERRCODE_TELLER_VERSION_CONFLICT),
 				 errmsg("%s has changed", row_name(update)),
 				 errdetail("Its version is %lld, %lld was expected.",
 						   (long long) present, (long long) update->expected),

@@ -149,7 +149,7 @@ lock_ledger(int64 ledger)
 
 	if (!rel_lock_row(rel, 1, keys, LockTupleNoKeyExclusive, slot))
 		ereport(ERROR,
-				(errcode(ERRCODE_TELLER_NOT_FOUND),
+				(teller_errcode(ERRCODE_TELLER_NOT_FOUND),
 				 errmsg("ledger %lld does not exist", (long long) ledger),
 				 errhint("Create it with teller.create_ledger(%lld).",
 						 (long long) ledger)));

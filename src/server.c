@@ -452,7 +452,7 @@ server_load_by_oid(Oid oid, bool missing_ok)
 		return NULL;
 	if (found == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_TELLER_NOT_FOUND),
+				(teller_errcode(ERRCODE_TELLER_NOT_FOUND),
 				 errmsg("server with OID %u does not exist", oid)));
 	problem = fill(server, found, &code);
 	if (problem != NULL)
@@ -473,7 +473,7 @@ server_load(const char *name, bool missing_ok)
 
 	if (!OidIsValid(oid) && !missing_ok)
 		ereport(ERROR,
-				(errcode(ERRCODE_TELLER_NOT_FOUND),
+				(teller_errcode(ERRCODE_TELLER_NOT_FOUND),
 				 errmsg("server \"%s\" does not exist", name),
 				 errhint("Make it with CREATE SERVER ... FOREIGN DATA WRAPPER teller_postgres.")));
 	return OidIsValid(oid) ? server_load_by_oid(oid, missing_ok) : NULL;

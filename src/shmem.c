@@ -78,6 +78,8 @@ board_init(void)
 		pg_atomic_init_u32(&entry->procno, 0);
 		pg_atomic_init_u64(&entry->next_wake, (uint64) DT_NOEND);
 		pg_atomic_init_u64(&entry->open_operations, 0);
+		for (int stat = 0; stat < STAT_COUNT; stat++)
+			pg_atomic_init_u64(&entry->stats[stat], 0);
 		ConditionVariableInit(&entry->gone);
 	}
 }
@@ -151,6 +153,9 @@ board_make(Oid dboid)
 	entry->last_error[0] = entry->waiting[0] = '\0';
 	pg_atomic_write_u64(&entry->next_wake, (uint64) DT_NOEND);
 	pg_atomic_write_u64(&entry->open_operations, 0);
+	for (int i = 0; i < STAT_COUNT; i++)
+		pg_atomic_write_u64(&entry->stats[i], 0);
+	memset(entry->circuits, 0, sizeof(entry->circuits));
 	pg_write_barrier();
 	entry->dboid = dboid;
 	return entry;

@@ -21,12 +21,15 @@
 #include "storage/lwlock.h"
 #include "storage/spin.h"
 
+#include "stats.h"
+
 #define BOARD_ERROR_LEN 256
 #define BOARD_WAITING_LEN 64
 #define BOARD_MAX_TOLD 16
 #define BOARD_SAYS_LEN 512
 #define BOARD_CAPABILITIES_LEN 16384
 #define BOARD_OUTCOMES 256
+#define BOARD_CIRCUITS 32
 
 /* What worker_status shows. */
 typedef enum WorkerState
@@ -49,6 +52,15 @@ typedef enum WorkerEnd
 	END_TERMINATED,				/* SIGTERM */
 	END_RENEWED					/* another CREATE EXTENSION: start afresh */
 } WorkerEnd;
+
+/* A server that failed last time; see circuit.c. */
+typedef struct BoardCircuit
+{
+	Oid			server;			/* InvalidOid: the end of the list */
+	int			failures;		/* in a row */
+	bool		open;
+	TimestampTz until;			/* of an open one: then one call may go */
+} BoardCircuit;
 
 /*
  * "lock" is board->lock.  The worker alone writes its own status fields, the
@@ -73,6 +85,7 @@ typedef struct BoardEntry
 	pg_atomic_uint32 procno;	/* of the worker, plus 1; 0: none */
 	pg_atomic_uint64 next_wake; /* TimestampTz; see wake.c */
 	pg_atomic_uint64 open_operations;	/* about; see backlog.c */
+	pg_atomic_uint64 stats[STAT_COUNT]; /* see stats.h */
 
 	/* All that follows: lock. */
 	TimestampTz started_at;
@@ -86,6 +99,7 @@ typedef struct BoardEntry
 	bool		dispatching;
 	char		last_error[BOARD_ERROR_LEN];
 	char		waiting[BOARD_WAITING_LEN]; /* wait point; empty: none */
+	BoardCircuit circuits[BOARD_CIRCUITS];
 } BoardEntry;
 
 /* What a session asks a worker to try at a server; see check.c. */

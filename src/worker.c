@@ -160,6 +160,7 @@ attach(const WorkerStart *start)
 		entry->started_at = entry->last_active_at = GetCurrentTimestamp();
 		entry->starts++;
 		entry->adopted = true;
+		memset(entry->circuits, 0, sizeof(entry->circuits));
 		pg_atomic_write_u64(&entry->next_wake, (uint64) DT_NOEND);
 		pg_atomic_write_u32(&entry->procno, teller_my_procno + 1);
 	}
