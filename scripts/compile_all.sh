@@ -91,7 +91,7 @@ compile()
 	mkdir "$objects"
 	eval "flags=($(make -s -C "$WORK/src" -f "$WORK/flags.mk" flags))"
 	[ ${#flags[@]} -gt 0 ] || die "cannot read the flags from the Makefile"
-	for file in "$WORK"/src/src/*.c; do
+	for file in "$WORK"/src/src/*.c "$WORK"/src/src/http/*.c; do
 		gcc -I"$WORK/src/src" -I"$include/$version/server" \
 			-I"$include/internal" -I"$include" "${flags[@]}" -fPIC \
 			-c -o "$objects/$(basename "$file" .c).o" "$file" || failed=1

@@ -108,7 +108,7 @@ need()
 
 need_postgres()
 {
-	need gcc make libc6-dev libpq-dev "postgresql-$PG_MAJOR" \
+	need gcc make libc6-dev libpq-dev libcurl4-openssl-dev "postgresql-$PG_MAJOR" \
 		"postgresql-server-dev-$PG_MAJOR"
 }
 

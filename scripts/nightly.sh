@@ -27,6 +27,9 @@ long rows env TELLER_ROWS="--calls 200000 --seed $(date +%F)" \
 	"$ROOT/scripts/test.sh" rows
 long property env TELLER_PROPERTY="--calls 200000 --seed $(date +%Y%m%d)" \
 	"$ROOT/scripts/test.sh" property
+long simulate env TELLER_SIMULATE="SEEDS=1000000 FIRST=$(date +%Y%m%d)000000" \
+	"$ROOT/scripts/test.sh" simulate
+long spin env TELLER_SPIN="3 2" "$ROOT/scripts/test.sh" spin
 long last_hundred "$ROOT/test/chaos/last_hundred.sh" --rounds 1000
 long withdrawals "$ROOT/test/chaos/withdrawals.sh" --withdrawals 10000
 long bench "$ROOT/bench/run.sh"

@@ -2,12 +2,14 @@
 # Every test of pg_teller, on a machine that has only bash and apt.
 #
 #   scripts/test.sh                 all parts
-#   scripts/test.sh NAME...         only these: unit regress isolation examples
-#                                   tap model feed property rows plants chaos
-#                                   compile bench-smoke
+#   scripts/test.sh NAME...         only these: unit simulate spin regress
+#                                   isolation examples tap model feed property
+#                                   rows plants chaos compile bench-smoke
 #   TELLER_KEEP=1 scripts/test.sh   leave the temporary directory in place
 #   TELLER_ROWS="--calls N --seed S" scripts/test.sh rows
 #   TELLER_PROPERTY="--calls N --seed S" scripts/test.sh property
+#   TELLER_SIMULATE="SEEDS=N FIRST=F" scripts/test.sh simulate
+#   TELLER_SPIN="FAULTS FAULTS-FOR-LIVENESS" scripts/test.sh spin
 #                                   a longer run, or another one
 #
 # The last line says `N passed, N failed` (and `N skipped`); the status is not
@@ -17,7 +19,7 @@
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-ALL_PARTS="unit regress isolation examples tap model feed property rows plants chaos compile bench-smoke"
+ALL_PARTS="unit simulate spin regress isolation examples tap model feed property rows plants chaos compile bench-smoke"
 PASSED=0
 FAILED=0
 SKIPPED=0
@@ -133,6 +135,27 @@ part_unit()
 	copy_source "$src"
 	run 300 "$log" make -C "$src/test/fsm" check
 	count_claims "unit fsm" $? "$log"
+}
+
+# Whole lives of operations, from seeds; and planted bugs.
+part_simulate()
+{
+	local src=$WORK/simulate.src log=$WORK/simulate.log
+	copy_source "$src"
+	# shellcheck disable=SC2086
+	run 1800 "$log" make -C "$src/test/simulate" check ${TELLER_SIMULATE:-}
+	count_claims "simulate" $? "$log"
+}
+
+# One operation, every order of events.
+part_spin()
+{
+	local src=$WORK/spin.src log=$WORK/spin.log
+	need spin
+	copy_source "$src"
+	# shellcheck disable=SC2086
+	run 3600 "$log" "$src/test/spin/run.sh" ${TELLER_SPIN:-}
+	count_claims "spin" $? "$log"
 }
 
 # installcheck LABEL CLUSTER MAKE-ARGUMENT...: count each test that pg_regress
@@ -272,7 +295,7 @@ part_examples()
 part_tap()
 {
 	local src=$WORK/wait.src file name log pgxs status
-	need libipc-run-perl perl
+	need libipc-run-perl perl python3 openssl
 	built_waitpoints || return 0
 	pgxs=$WORK/wait/lib/postgresql/$PG_MAJOR/lib/pgxs
 	for file in "$src"/test/t/*.pl; do

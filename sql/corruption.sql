@@ -106,7 +106,7 @@ UPDATE teller.hold SET operation_id = :'op', expires_at = NULL WHERE ledger_id =
 UPDATE teller.journal SET operation_id = :'op' WHERE ledger_id = 341 AND hold_id = :'held';
 INSERT INTO teller.operation_data (ledger_id, id, account_id, settlement_account,
 	direction, server, nonce, memo, amount, asset, counterparty, payload, request,
-	arguments, fingerprint, submitter, reentrancy, hold_id, state, dirty, attempts,
+	arguments, fingerprint, submitter, reentrancy, ticket, hold_id, state, dirty, attempts,
 	sends, rechecks, last_attempt, cancel_requested, found_nothing, not_after,
 	expires_at, created_at, ended_at)
 SELECT 341, :'op', 2, 9, 'withdraw', 'bank', 'n', memo, 70.00, 'USD', 'bob', NULL,
@@ -114,7 +114,7 @@ SELECT 341, :'op', 2, 9, 'withdraw', 'bank', 'n', memo, 70.00, 'USD', 'bob', NUL
 		'direction', 'withdraw', 'account', 'bob', 'amount', '70.00', 'asset', 'USD',
 		'nonce', 'n', 'not_after', '2026-01-01 00:00:00+00'::timestamptz),
 	'{"amount": 70}', sha256(convert_to('withdraw {"amount": 70}', getdatabaseencoding())),
-	current_user::regrole, 'allow', :'held', 'settled', false, 1, 1, 0, 1, false, false,
+	current_user::regrole, 'allow', 1, :'held', 'settled', false, 1, 1, 0, 1, false, false,
 	'2026-01-01 00:00:00+00', '2026-01-01 00:01:00+00', h.created_at, h.ended_at
 FROM teller.hold AS h, (SELECT origin, teller.operation_memo(origin, 'withdraw', 341, 2, 'n', 70.00, 'USD', 'bank', 'bob', NULL) AS memo
 	FROM (SELECT '01a1fa6b-0000-7000-8000-00000000000a'::uuid AS origin) AS o) AS m
@@ -340,6 +340,27 @@ SELECT pg_temp.plant('the origin in a request', 'I15 operation %: its memo is no
 	$$UPDATE teller.operation_data SET request = (request::jsonb || '{"origin": "x", "not_after": "y"}')::json WHERE ledger_id = 341$$);
 SELECT pg_temp.plant('a second capture of an operation', 'I16 operation %: settled with 2 captures', format(
 	'UPDATE teller.journal SET kind = ''capture'' WHERE ledger_id = 341 AND hold_id = %L', :'held'));
+-- Queues: open operations of account 2, made from the one that is settled, each
+-- with reentrancy, state and ticket.
+CREATE FUNCTION pg_temp.line_up(VARIADIC lines text[]) RETURNS void LANGUAGE sql AS $$
+	INSERT INTO teller.operation_data
+	SELECT (jsonb_populate_record(o, jsonb_build_object('id', '01a1fa6b-0000-7000-8000-00000000341' || n,
+		'nonce', line, 'memo', '\x' || encode(sha256(convert_to(line, 'UTF8')), 'hex'), 'ended_at', NULL,
+		'reentrancy', split_part(line, ' ', 1), 'state', split_part(line, ' ', 2), 'ticket', split_part(line, ' ', 3)))).*
+	FROM teller.operation_data AS o, unnest(lines) WITH ORDINALITY AS l (line, n) WHERE o.ledger_id = 341
+$$;
+SELECT pg_temp.plant('two of a queue that may be sent', 'I18 operation %341_: % was submitted before and is open',
+	$$SELECT pg_temp.line_up('queue held 1', 'queue in_flight 2')$$);
+SELECT pg_temp.plant('one of a queue beside an earlier one that did not wait', 'I18 operation %3412: % was submitted before and is open',
+	$$SELECT pg_temp.line_up('allow in_doubt 1', 'queue retry_wait 2')$$);
+SELECT pg_temp.plant('one that waits for nobody', 'I18 operation %3411: stashed, but no earlier operation%',
+	$$SELECT pg_temp.line_up('queue stashed 1', 'allow held 2')$$);
+SELECT pg_temp.plant('one that waits and need not', 'I18 operation %3412: stashed, but its reentrancy is allow',
+	$$SELECT pg_temp.line_up('allow held 1', 'allow stashed 2')$$);
+SELECT pg_temp.plant('one that should have been rejected', 'I18 operation %3412: % was submitted before and is open',
+	$$SELECT pg_temp.line_up('allow held 1', 'reject in_doubt 2')$$);
+SELECT pg_temp.plant('two with one ticket', 'I18 operation %3413: has the ticket of operation %',
+	$$DROP INDEX teller.operation_open; SELECT pg_temp.line_up('queue held 1', 'queue stashed 2', 'queue stashed 2 too')$$);
 
 -- Everything was taken back.
 SELECT * FROM teller.verify(341, 'quick');

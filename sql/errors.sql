@@ -75,7 +75,7 @@ RESET ROLE;
 SELECT teller.grant_ledger(131, 0, 'read');
 
 -- 0A000 feature not supported
-SELECT teller.open_account(131, 5, 'USD', reentrancy => 'queue');
+SELECT * FROM teller.withdraw(131, 2, 'bank', 1, 'bob', 'n', on_denial => 'record');
 
 -- 55000 object not in prerequisite state
 SELECT teller.create_asset('USD', 3);

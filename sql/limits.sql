@@ -82,6 +82,28 @@ INSERT INTO sample (function, required) VALUES
 	('find', '{ledger,181,key,''fund''}'),
 	('expire_due', '{max_holds,1}'),
 	('verify', '{level,''full''}'),
+	('transfer_up_to', '{ledger,181,debit_account,1,credit_account,2,max_amount,1,min_amount,0,on_denial,''return''}'),
+	('transfer_from', '{ledger,181,debit_accounts,ARRAY[1],credit_account,2,amount,1,on_denial,''raise''}'),
+	('post', '{ledger,181,debit_accounts,ARRAY[1],credit_accounts,ARRAY[2],amounts,ARRAY[1],mode,''atomic''}'),
+	('reverse', format('{ledger,181,id,''%s'',on_denial,''raise''}', :'h')::text[]),
+	('reverse_batch', format('{ledger,181,batch_id,''%s''}', :'h')::text[]),
+	('import_journal', '{ledger,181,debit_accounts,ARRAY[1],credit_accounts,ARRAY[2],amounts,ARRAY[1],effective_at,ARRAY[now()],keys,ARRAY[''k'']}'),
+	('extend_hold', format('{ledger,181,hold,''%s'',ttl,''2 days''}', :'h')::text[]),
+	('adjust_hold', format('{ledger,181,hold,''%s'',amount,5}', :'h')::text[]),
+	('set_limits', '{ledger,181,account,2,force,false}'),
+	('set_metadata', '{ledger,181,account,2}'),
+	('freeze_account', '{ledger,181,account,2,direction,''both''}'),
+	('unfreeze_account', '{ledger,181,account,2,direction,''both''}'),
+	('close_account', '{ledger,181,account,2}'),
+	('reopen_account', '{ledger,181,account,2}'),
+	('close_period', '{ledger,181,until,''2020-01-01''}'),
+	('statement', '{ledger,181,account,2,after_version,0,max_rows,1}'),
+	('balance_at', '{ledger,181,account,2,at,now(),by,''recorded''}'),
+	('journal_since', '{ledger,181,max_rows,1}'),
+	('seal', '{ledger,181}'),
+	('verify_seal', '{ledger,181}'),
+	('mark_verified', '{ledger,181,level,''full''}'),
+	('prune_keys', '{max_keys,1}'),
 	('row_debit', '{rel,''regress_limits_wallet'',id,1,amount,1,col,''balance''}'),
 	('row_credit', '{rel,''regress_limits_wallet'',id,1,amount,1,col,''balance''}'),
 	('row_update', ARRAY['rel', '''regress_limits_wallet''', 'id', '1', 'expected_version', '0', 'changes', '''{"note": "x"}''',
@@ -93,15 +115,18 @@ INSERT INTO sample (function, required) VALUES
 SELECT format('%s %s', function, name) || E'\n\t' || pg_temp.says(format('SELECT teller.%s(%s)', function,
 	(SELECT string_agg(format('%s => %s', required[i],
 		CASE WHEN required[i] = name THEN 'NULL' ELSE required[i + 1] END), ', ' ORDER BY i)
-		FROM generate_series(1, array_length(required, 1), 2) AS i)))
+		FROM generate_series(1, array_length(required, 1), 2) AS i)
+		|| CASE function WHEN 'set_limits' THEN ', min_balance => 0, max_balance => NULL'
+			WHEN 'set_metadata' THEN ', metadata => NULL' ELSE '' END))
 FROM (SELECT s.*, required[n] AS name, n FROM sample AS s,
 	LATERAL generate_series(1, array_length(required, 1), 2) AS n
 	ORDER BY place, n) AS each;
--- Every argument of these functions that has no default is among them.
+-- Every argument of these functions that has no default is among them, but for
+-- limits and metadata, of which NULL is none.
 SELECT p.proname, p.proargnames[n]
 FROM pg_proc AS p, generate_series(1, p.pronargs - p.pronargdefaults) AS n, sample AS s
 WHERE p.pronamespace = 'teller'::regnamespace AND p.proname = s.function
-	AND p.proargnames[n] <> ALL (s.required);
+	AND p.proargnames[n] <> ALL (s.required || ARRAY['min_balance', 'max_balance', 'metadata']);
 -- NULL inside an array is named with its place.
 SELECT pg_temp.ask('lock_accounts(181, ARRAY[1, 2, NULL])');
 SELECT pg_temp.ask('lock_accounts(181, ''[5:7]={1,NULL,2}'')');
@@ -238,7 +263,7 @@ SELECT pg_temp.ask(call) FROM unnest(ARRAY[
 	'transfer(181, 1, 2, 1, on_denial => ''ignore'')', 'transfer(181, 1, 2, 1, on_denial => '''')',
 	'transfer(181, 1, 2, 1, on_denial => ''record'')', 'hold(181, 1, 2, 1, on_denial => ''Raise'')',
 	format('capture(181, %L, on_denial => ''x'')', :'h'),
-	'open_account(181, 5, ''USD'', reentrancy => ''never'')', 'open_account(181, 5, ''USD'', reentrancy => ''queue'')',
+	'open_account(181, 5, ''USD'', reentrancy => ''never'')', 'set_reentrancy(181, 1, ''fifo'')',
 	'grant_ledger(181, ''regress_teller_limits'', ''all'')', 'verify(181, ''fast'')',
 	'create_asset(''LIMITS'', -1)', 'create_asset(''LIMITS'', 31)',
 	'expire_due(0)', 'expire_due(-1)', 'expire_due(1000001)']) AS call;
@@ -299,12 +324,20 @@ SELECT pg_temp.ask(call) FROM unnest(ARRAY[
 	'grant_ledger(181, ''regress_teller_limits'', ''read'')', 'revoke_ledger(181, ''regress_teller_limits'')',
 	'lock_accounts(181, ARRAY[1])', 'transfer(181, 1, 2, 1)', 'hold(181, 1, 2, 1)',
 	format('capture(181, %L)', :'h'), format('release(181, %L)', :'h'),
+	'transfer_up_to(181, 1, 2, 1)', 'transfer_from(181, ''{1}'', 2, 1)', 'post(181, ''{1}'', ''{2}'', ''{1}'')',
+	'reverse(181, (SELECT id FROM teller.find(181, ''fund'')))',
+	'import_journal(181, ''{1}'', ''{2}'', ''{1}'', ARRAY[now()], ''{k}'')',
+	format('extend_hold(181, %L, ''2 days'')', :'h'), format('adjust_hold(181, %L, 5)', :'h'),
+	'set_limits(181, 2, 1, NULL)', 'set_metadata(181, 2, ''{}'')', 'freeze_account(181, 2)', 'unfreeze_account(181, 2)',
+	'close_account(181, 2)', 'reopen_account(181, 2)', 'close_period(181, ''2020-01-01 00:00Z'')',
+	'seal(181)', 'mark_verified(181)', 'expire_due()',
 	'row_debit(''regress_limits_wallet'', 1, 1)', 'row_credit(''regress_limits_wallet'', ''1'', 1)',
 	'row_update(''regress_limits_wallet'', 1, 0, ''{"note": "x"}'')', 'lock_rows(''regress_limits_wallet'', ARRAY[1])',
 	'begin_request(''limits'', ''k'', ''{}'')', 'finish_request(''limits'', ''begun'', ''{}'', 1)']) AS call;
 -- Reading goes on.
 SELECT pg_temp.ask(call) FROM unnest(ARRAY['balance(181, 2)', 'account_id(181, ''alice'')',
 	'find(181, ''fund'')', 'verify(181)']) AS call;
+SELECT count(*) FROM teller.statement(181, 2), teller.balance_at(181, 2, now());
 ROLLBACK;
 
 -- A failed transaction.

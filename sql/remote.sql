@@ -180,8 +180,9 @@ SELECT * FROM pg_temp.ask('w1', 40, asset => 'JPY');
 SELECT * FROM pg_temp.ask('w1', 40, ledger => 701);
 SELECT * FROM pg_temp.ask('w1', 40, nonce => 'w2');
 SELECT * FROM pg_temp.ask('w1', 40, payload => '{"a": 1}');
-SELECT * FROM pg_temp.ask('w1', 40, not_after => '2999-01-01 00:00:00.000001Z');
 SELECT * FROM pg_temp.ask('w1', 40, origin => '00000000-0000-0000-0000-00000000000b');
+-- But a repeat with another not_after is a repeat.
+SELECT * FROM pg_temp.ask('w1', 40, not_after => '2999-01-01 00:00:00.000001Z');
 RESET ROLE;
 SELECT pg_temp.everything() = :'before' AS unchanged;
 

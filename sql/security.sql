@@ -121,6 +121,7 @@ FROM unnest(ARRAY['balance(%s, 2)', 'balance(%s, 99)', 'account_id(%s, ''secret 
 	'account_id(%s, ''no such name'')', 'find(%s, ''secret key'')', 'find(%s, ''no such key'')',
 	'lock_accounts(%s, ARRAY[2])', 'lock_accounts(%s, ARRAY[99])', 'transfer(%s, 1, 2, 1)',
 	'transfer(%s, 1, 2, 78, key => ''secret key'')', 'transfer(%s, 98, 99, 1)', 'hold(%s, 1, 2, 1)',
+	'transfer_from(%s, ''{1}'', 2, 78, key => ''secret key'')', 'set_metadata(%s, 2, NULL)',
 	'verify(%s)', 'create_ledger(%s)', 'open_account(%s, 2, ''USD'')',
 	'grant_ledger(%s, ''regress_teller_app'', ''read'')', 'revoke_ledger(%s, ''regress_teller_app'')']) AS call;
 -- A hold of 202 is on 201 what no hold at all is; the key of 202 is free there.

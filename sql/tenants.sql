@@ -38,7 +38,7 @@ BEGIN
 	UPDATE teller.journal SET operation_id = stamp WHERE ledger_id = book AND hold_id = put;
 	INSERT INTO teller.operation_data (ledger_id, id, account_id, settlement_account,
 		direction, server, nonce, memo, amount, asset, counterparty, payload, request,
-		arguments, fingerprint, submitter, reentrancy, hold_id, state, dirty, attempts,
+		arguments, fingerprint, submitter, reentrancy, ticket, hold_id, state, dirty, attempts,
 		sends, rechecks, last_attempt, cancel_requested, found_nothing, not_after,
 		expires_at, created_at, ended_at)
 	SELECT book, stamp, 2, 9, 'withdraw', 'regress_tenant_bank', 'secret of ' || book, m.memo, 5.00, 'USD', 'bob', NULL,
@@ -46,7 +46,7 @@ BEGIN
 			'direction', 'withdraw', 'account', 'bob', 'amount', '5.00', 'asset', 'USD',
 			'nonce', 'secret of ' || book, 'not_after', '2026-01-01 00:00:00+00'::timestamptz),
 		'{"amount": 5}', sha256(convert_to('withdraw {"amount": 5}', getdatabaseencoding())),
-		who::regrole, 'allow', put, 'settled', false, 1, 1, 0, 1, false, false,
+		who::regrole, 'allow', 1, put, 'settled', false, 1, 1, 0, 1, false, false,
 		'2026-01-01 00:00:00+00', '2026-01-01 00:01:00+00', h.created_at, h.ended_at
 	FROM teller.hold AS h, teller.operation_memo(stamp, 'withdraw', book, 2, 'secret of ' || book, 5.00,
 		'USD', 'regress_tenant_bank', 'bob', NULL) AS m (memo)
@@ -54,6 +54,8 @@ BEGIN
 	INSERT INTO teller.attempt_data
 	SELECT ledger_id, id, 1, 'execute', memo, stamp, created_at, ended_at, 'executed'
 	FROM teller.operation_data WHERE ledger_id = book;
+	UPDATE teller.operation_data SET on_complete = 'public.secret(teller.operation_result)' WHERE ledger_id = book;
+	INSERT INTO teller.continuation_data VALUES (book, stamp, 1, 'on_complete', 'done', 1, 0, NULL, NULL, 'secret', '2026-01-01 00:00Z', '2026-01-01 00:00Z');
 	INSERT INTO teller.finding_data VALUES (book, stamp, stamp, 'resolved', 'secret', who::regrole, '2026-01-01 00:00Z');
 	-- As a remote: what the tenant had executed here.
 	INSERT INTO teller.memo (memo, origin, caller, ledger_id, request, status, reference, amount, asset, executed_at)

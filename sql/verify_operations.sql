@@ -29,7 +29,7 @@ SELECT id AS hold FROM teller.hold(163, 2, 9, 70, '1 day') \gset
 UPDATE teller.hold SET operation_id = :'op', expires_at = NULL WHERE ledger_id = 163;
 INSERT INTO teller.operation_data (ledger_id, id, account_id, settlement_account,
 	direction, server, nonce, memo, amount, asset, counterparty, payload, request,
-	arguments, fingerprint, submitter, reentrancy, hold_id, state, dirty, attempts,
+	arguments, fingerprint, submitter, reentrancy, ticket, hold_id, state, dirty, attempts,
 	sends, rechecks, last_attempt, cancel_requested, found_nothing, not_after,
 	expires_at, created_at)
 SELECT 163, :'op', 2, 9, 'withdraw', 'bank', 'n', memo, 70.00, 'USD', 'bob', '"x"',
@@ -37,7 +37,7 @@ SELECT 163, :'op', 2, 9, 'withdraw', 'bank', 'n', memo, 70.00, 'USD', 'bob', '"x
 		'direction', 'withdraw', 'account', 'bob', 'amount', '70.00', 'asset', 'USD',
 		'nonce', 'n', 'not_after', '2026-01-01 00:00:00+00'::timestamptz, 'payload', 'x'),
 	'{"amount": 70}', sha256(convert_to('withdraw {"amount": 70}', getdatabaseencoding())),
-	current_user::regrole, 'allow', :'hold', 'in_flight', false, 1, 1, 0, 1, false, false,
+	current_user::regrole, 'allow', 1, :'hold', 'in_flight', false, 1, 1, 0, 1, false, false,
 	'2026-01-01 00:00:00+00', '2026-01-01 00:01:00+00', '2025-12-31 00:00:00+00'
 FROM (SELECT origin, teller.operation_memo(origin, 'withdraw', 163, 2, 'n', 70.00, 'USD', 'bank', 'bob', '"x"') AS memo
 	FROM (SELECT '01a1fa6b-0000-7000-8000-00000000000a'::uuid AS origin) AS o) AS m;

@@ -26,6 +26,7 @@
 #include "compat.h"
 #include "errcodes.h"
 #include "rel.h"
+#include "version.h"
 
 enum
 {
@@ -132,6 +133,7 @@ access_require_owner(const char *what)
 void
 owner_begin(OwnerScope *scope)
 {
+	version_require();
 	GetUserIdAndSecContext(&scope->user, &scope->context);
 	scope->guc_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp",

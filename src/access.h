@@ -35,7 +35,8 @@ extern bool access_allowed(int64 ledger, AccessLevel level);
 
 /*
  * Work as the owner: user id, search_path and SPI are switched from
- * owner_begin to owner_end.  An error in between undoes all three.
+ * owner_begin to owner_end.  An error in between undoes all three.  55000 if
+ * library and SQL objects do not fit together.
  */
 typedef struct OwnerScope
 {

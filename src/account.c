@@ -59,6 +59,20 @@ account_status_name(AccountStatus status)
 	return status_names[status];
 }
 
+void
+account_check_reentrancy(const char *mode)
+{
+	static const char *const modes[] = {"off", "reject", "allow", "queue"};
+
+	for (int i = 0; i < lengthof(modes); i++)
+		if (strcmp(mode, modes[i]) == 0)
+			return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("reentrancy must be 'off', 'reject', 'allow' or 'queue', not \"%s\"",
+					mode)));
+}
+
 static AccountStatus
 status_from_datum(Datum value)
 {
@@ -259,6 +273,20 @@ account_write_limits(AccountSet *set, Account *account)
 	values[COL_LAST_AT] = TimestampTzGetDatum(account->last_at);
 	replace[COL_MIN] = replace[COL_MAX] = replace[COL_PENDING_CREDIT] =
 		replace[COL_STATUS] = replace[COL_LAST_AT] = true;
+	rel_update(set->rel, account->slot, values, nulls, replace);
+}
+
+void
+account_write_metadata(AccountSet *set, const Account *account,
+					   const Jsonb *metadata)
+{
+	Datum		values[COL_COUNT] = {0};
+	bool		nulls[COL_COUNT] = {0};
+	bool		replace[COL_COUNT] = {0};
+
+	nulls[COL_METADATA] = metadata == NULL;
+	values[COL_METADATA] = JsonbPGetDatum(metadata);
+	replace[COL_METADATA] = true;
 	rel_update(set->rel, account->slot, values, nulls, replace);
 }
 

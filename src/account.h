@@ -11,6 +11,7 @@
 #define TELLER_ACCOUNT_H
 
 #include "datatype/timestamp.h"
+#include "utils/jsonb.h"
 
 #include "amount.h"
 #include "compat.h"
@@ -87,6 +88,13 @@ extern void account_set_write(AccountSet *set);
  */
 extern void account_write_limits(AccountSet *set, Account *account);
 extern const char *account_status_name(AccountStatus status);
+
+/* 22023 unless it is a reentrancy that an account can have. */
+extern void account_check_reentrancy(const char *mode);
+
+/* account_write_metadata: replace its metadata, NULL for none; no more. */
+extern void account_write_metadata(AccountSet *set, const Account *account,
+								   const Jsonb *metadata);
 
 /*
  * account_peek: the account without a lock, as the snapshot has it; a NULL

@@ -54,19 +54,7 @@ typedef struct OpenRequest
 static void
 check_mode(FunctionCallInfo fcinfo)
 {
-	char	   *reentrancy = text_to_cstring(PG_GETARG_TEXT_PP(ARG_REENTRANCY));
-
-	if (strcmp(reentrancy, "off") == 0 || strcmp(reentrancy, "reject") == 0 ||
-		strcmp(reentrancy, "queue") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("reentrancy \"%s\" is not supported yet", reentrancy),
-				 errhint("Use 'allow'.")));
-	if (strcmp(reentrancy, "allow") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("reentrancy must be 'off', 'reject', 'allow' or 'queue', not \"%s\"",
-						reentrancy)));
+	account_check_reentrancy(text_to_cstring(PG_GETARG_TEXT_PP(ARG_REENTRANCY)));
 	if (!PG_GETARG_BOOL(ARG_HOT))
 		return;
 	if (!teller_is_preloaded())

@@ -55,7 +55,8 @@ teller_balance(PG_FUNCTION_ARGS)
 	account = account_peek(ledger, id, GetActiveSnapshot());
 	if (account == NULL)
 		account_raise_missing(ledger, id);
-	now = Max(clock_read(), account->last_at);
+	now = clock_read();
+	now = Max(now, account->last_at);
 	if (account->pending_debit > 0)
 		pending_debit = hold_open_sum(ledger, id, true, now, GetActiveSnapshot());
 	pending_credit = hold_open_sum(ledger, id, false, now, GetActiveSnapshot());

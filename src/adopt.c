@@ -19,6 +19,7 @@
 
 #include "access.h"
 #include "account.h"
+#include "adopt.h"
 #include "compat.h"
 #include "hold_row.h"
 #include "instance.h"
@@ -107,19 +108,15 @@ put_in_doubt(const OpenOperation *open)
 	return true;
 }
 
-PG_FUNCTION_INFO_V1(teller_adopt_instance);
-
-/* teller.adopt_instance(): see its COMMENT. */
-Datum
-teller_adopt_instance(PG_FUNCTION_ARGS)
+int64
+adopt(void)
 {
 	OpenOperation *open;
 	uint64		count;
 	int64		doubtful = 0;
 
-	access_require_owner("teller.adopt_instance()");
 	if (!instance_adopt())
-		PG_RETURN_INT64(0);
+		return 0;
 	open = list_open(&count);
 	for (uint64 from = 0, to; from < count; from = to)
 	{
@@ -132,5 +129,15 @@ teller_adopt_instance(PG_FUNCTION_ARGS)
 	}
 	wake_at_commit(DT_NOBEGIN);
 	ForceSyncCommit();
-	PG_RETURN_INT64(doubtful);
+	return doubtful;
+}
+
+PG_FUNCTION_INFO_V1(teller_adopt_instance);
+
+/* teller.adopt_instance(): see its COMMENT. */
+Datum
+teller_adopt_instance(PG_FUNCTION_ARGS)
+{
+	access_require_owner("teller.adopt_instance()");
+	PG_RETURN_INT64(adopt());
 }

@@ -6,8 +6,10 @@
  * The worker, after it has recorded and flushed outcomes, wakes those who
  * wait for them: each operation has a condition variable on the board, shared
  * with a few others by the hash of its id, so that a thousand waiters are not
- * all woken by each outcome.  What ends in another way (cancel, resolve) is
- * seen at the next look by the clock, at most a second later.
+ * all woken by each outcome.  A session that ends an operation (cancel,
+ * resolve) does the same after its commit.  What is left is seen by the clock,
+ * after one, two, then every four seconds: a COMMIT PREPARED, or a worker that
+ * died between its commit and the wake-up.
  *
  * Between two looks nothing is held: no row lock, no snapshot but the
  * statement's own.  A terminal state is told only when it is flushed to disk,
@@ -43,10 +45,12 @@
 #include "input.h"
 #include "operation.h"
 #include "shmem.h"
+#include "wake.h"
 
 #define FIRST_LOOK_MS	10
 #define LONGEST_LOOK_MS 250		/* without a board */
 #define BOARD_LOOK_MS	1000
+#define BOARD_LOOKS_DOUBLED 2	/* then no longer */
 #define LONGEST_WAIT_MS (INT64CONST(60) * 60 * 1000)
 #define MAX_AWAITED		10000
 
@@ -106,12 +110,16 @@ flush_all(void)
 
 /* ---- waiting ---------------------------------------------------------- */
 
+static int
+place_number(const pg_uuid_t *id)
+{
+	return hash_bytes(id->data, UUID_LEN) % BOARD_OUTCOMES;
+}
+
 static ConditionVariable *
 place_of(const pg_uuid_t *id)
 {
-	uint32		hash = hash_bytes(id->data, UUID_LEN);
-
-	return &board->outcomes[hash % BOARD_OUTCOMES];
+	return &board->outcomes[place_number(id)];
 }
 
 void
@@ -119,6 +127,12 @@ await_tell(const pg_uuid_t *id)
 {
 	if (board != NULL)
 		ConditionVariableBroadcast(place_of(id));
+}
+
+void
+await_tell_at_commit(const pg_uuid_t *id)
+{
+	wake_waiters_at_commit(place_number(id));
 }
 
 static void
@@ -145,6 +159,7 @@ wait_for(Rel *rel, TupleTableSlot *slot, int64 ledger, const pg_uuid_t *id,
 
 	for (int n = 0;; n++)
 	{
+		long		look_ms = BOARD_LOOK_MS << Min(n, BOARD_LOOKS_DOUBLED);
 		long		left;
 
 		if (board != NULL)
@@ -156,7 +171,7 @@ wait_for(Rel *rel, TupleTableSlot *slot, int64 ledger, const pg_uuid_t *id,
 		ExecClearTuple(slot);
 		if (board != NULL)
 			(void) ConditionVariableTimedSleep(place_of(id),
-											   Min(left, BOARD_LOOK_MS),
+											   Min(left, look_ms),
 											   PG_WAIT_EXTENSION);
 		else
 			rest_without_board(n);

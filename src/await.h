@@ -15,4 +15,7 @@
 /* Wake those who wait for this operation, or share its place on the board. */
 extern void await_tell(const pg_uuid_t *id);
 
+/* The same, for an end in this transaction: after its commit, if it commits. */
+extern void await_tell_at_commit(const pg_uuid_t *id);
+
 #endif							/* TELLER_AWAIT_H */

@@ -261,18 +261,36 @@ emit_journal_row(FunctionCallInfo fcinfo, int ordinal, const JournalRow *row)
 	emit(fcinfo, ordinal, values, nulls);
 }
 
+/* A refusal that was recorded. */
+static void
+emit_stored_denial(FunctionCallInfo fcinfo, Jsonb *stored)
+{
+	Datum		values[RESULT_COLUMNS] = {0};
+	bool		nulls[RESULT_COLUMNS] = {0};
+
+	key_row_from_json(((ReturnSetInfo *) fcinfo->resultinfo)->setDesc, stored,
+					  values, nulls);
+	emit(fcinfo, 1, values, nulls);
+}
+
 /* The rows are in the journal; the key knows only which batch it was. */
 static void
 emit_stored_batch(FunctionCallInfo fcinfo, int64 ledger, Jsonb *stored)
 {
 	JsonbValue	buffer;
 	JsonbValue *v = stored_field(stored, "count", &buffer);
-	int			expected = DatumGetInt32(DirectFunctionCall1(numeric_int4,
-															 NumericGetDatum(v->val.numeric)));
+	int			expected;
 	char	   *id;
 	JournalRow *rows;
 	int			count;
 
+	if (v == NULL)
+	{
+		emit_stored_denial(fcinfo, stored);
+		return;
+	}
+	expected = DatumGetInt32(DirectFunctionCall1(numeric_int4,
+												 NumericGetDatum(v->val.numeric)));
 	v = stored_field(stored, "batch_id", &buffer);
 	id = pnstrdup(v->val.string.val, v->val.string.len);
 	rows = journal_batch(ledger,
@@ -411,6 +429,45 @@ raise_denial(const Batch *batch, const Denial *denial)
 	denial_raise(denial);
 }
 
+/* A refusal of the whole batch is one row, about no item and no account. */
+static void
+denial_row(const Batch *batch, const Denial *denial, Datum *values, bool *nulls)
+{
+	Datum	   *transfer = values + RESULT_TRANSFER;
+	bool	   *transfer_nulls = nulls + RESULT_TRANSFER;
+
+	memset(nulls, true, RESULT_COLUMNS);
+	transfer[TRANSFER_STATUS] = CStringGetTextDatum("denied");
+	transfer[TRANSFER_REASON] = CStringGetTextDatum(denial_reason(denial));
+	transfer[TRANSFER_AMOUNT] = AmountGetDatum(0, batch->post.movement.scale);
+	transfer[TRANSFER_REPLAYED] = BoolGetDatum(false);
+	transfer_nulls[TRANSFER_STATUS] = transfer_nulls[TRANSFER_REASON] =
+		transfer_nulls[TRANSFER_AMOUNT] = transfer_nulls[TRANSFER_REPLAYED] =
+		false;
+}
+
+/* False if a twin stored the key first. */
+static bool
+tell_denial(FunctionCallInfo fcinfo, Batch *batch, const Denial *denial)
+{
+	TupleDesc	desc = ((ReturnSetInfo *) fcinfo->resultinfo)->setDesc;
+	Datum		values[RESULT_COLUMNS] = {0};
+	bool		nulls[RESULT_COLUMNS];
+
+	if (batch->on_denial == DENIAL_RAISE)
+		raise_denial(batch, denial);
+	denial_row(batch, denial, values, nulls);
+	if (batch->on_denial == DENIAL_RECORD)
+	{
+		if (!key_store_row(batch->post.ledger, batch->key, batch->call, desc,
+						   values, nulls, batch->post.movement.set->now))
+			return false;
+		CommandCounterIncrement();
+	}
+	emit(fcinfo, 1, values, nulls);
+	return true;
+}
+
 /* False if a twin came first: then nothing is written. */
 static bool
 run_once(FunctionCallInfo fcinfo, Batch *batch)
@@ -435,7 +492,11 @@ run_once(FunctionCallInfo fcinfo, Batch *batch)
 		}
 		check_ages(batch);
 		if (denial != NULL)
-			raise_denial(batch, denial);
+		{
+			done = tell_denial(fcinfo, batch, denial);
+			post_close(&batch->post);
+			return done;
+		}
 	}
 	done = batch->key != NULL ? store_batch(batch) : store_items(batch, desc);
 	if (done)
@@ -450,6 +511,12 @@ run_once(FunctionCallInfo fcinfo, Batch *batch)
 Datum
 batch_run(FunctionCallInfo fcinfo, Batch *batch)
 {
+	PostBatch	asked = batch->post;
+
+	if (batch->on_denial == DENIAL_RECORD && batch->key == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("on_denial => 'record' needs a key to record the denial under")));
 	InitMaterializedSRF(fcinfo, 0);
 	if (batch->post.count == 0)
 		ledger_check(batch->post.ledger);
@@ -476,6 +543,10 @@ batch_run(FunctionCallInfo fcinfo, Batch *batch)
 		}
 		if (run_once(fcinfo, batch))
 			break;
+
+		/* What prepare left out is asked for again. */
+		batch->post.items = asked.items;
+		batch->post.count = asked.count;
 		CHECK_FOR_INTERRUPTS();
 	}
 	return (Datum) 0;

@@ -12,6 +12,7 @@
 
 #include "fmgr.h"
 
+#include "input.h"
 #include "post.h"
 
 typedef struct Batch
@@ -19,10 +20,12 @@ typedef struct Batch
 	PostBatch	post;
 	text	   *key;			/* of the whole batch, or NULL */
 	KeyCall    *call;			/* what it stands for */
+	OnDenial	on_denial;		/* what becomes of a refusal of it all */
 
 	/*
-	 * Completes the items when the accounts are locked; may be NULL.  Returns
-	 * a refusal of the whole batch, or NULL.
+	 * Completes the items when the accounts are locked; may be NULL.  It may
+	 * leave some out, in an array of its own.  Returns a refusal of the whole
+	 * batch, or NULL.
 	 */
 	Denial	   *(*prepare) (struct Batch *batch);
 	const void *request;		/* for prepare */

@@ -41,7 +41,8 @@
 
 MemoryContext call_context = NULL;
 const CallTransport *call_transports[SERVER_KINDS] = {
-	[SERVER_POSTGRES] = &call_postgres
+	[SERVER_POSTGRES] = &call_postgres,
+	[SERVER_HTTP] = &call_http
 };
 
 static dlist_head prepared = DLIST_STATIC_INIT(prepared);
@@ -164,6 +165,9 @@ copy_request(CallRequest *to, const CallRequest *from)
 	to->not_after = copy_text(from->not_after);
 	to->payload = copy_text(from->payload);
 	to->reason = copy_text(from->reason);
+	to->after = copy_text(from->after);
+	to->max_rows = copy_text(from->max_rows);
+	to->body = copy_text(from->body);
 }
 
 /* Read the catalogs for a call; what is wrong there finishes it. */
@@ -321,13 +325,21 @@ call_give_up(Call *call, const char *message)
 }
 
 void
-call_cancel_all(void)
+call_cancel_unsent(void)
 {
 	dlist_mutable_iter iter;
 
 	dlist_foreach_modify(iter, &committed)
 		call_finish(dlist_container(Call, node, iter.cur), CALL_NOT_SENT,
 					"57014", "the call was given up before it was sent", NULL);
+}
+
+void
+call_cancel_all(void)
+{
+	dlist_mutable_iter iter;
+
+	call_cancel_unsent();
 	dlist_foreach_modify(iter, &running)
 		call_give_up(dlist_container(Call, node, iter.cur),
 					 "the call was given up");
@@ -548,8 +560,13 @@ run_timers(int64 now_us)
 		call_give_up(call, message);
 	}
 	for (int i = 0; i < SERVER_KINDS; i++)
+	{
+		int64		due_us = PG_INT64_MAX;
+
 		if (call_transports[i] != NULL)
-			next_us = Min(next_us, call_transports[i]->timers(now_us));
+			due_us = call_transports[i]->timers(now_us);
+		next_us = Min(next_us, due_us);
+	}
 	return next_us;
 }
 
@@ -737,20 +754,21 @@ const char *
 call_read_answer(Call *call, const char *const fields[ANSWER_FIELDS])
 {
 	CallResult *result = &call->result;
-	bool		is_check = call->request.verb == CALL_CHECK;
+	bool		is_text = call->request.verb == CALL_CHECK ||
+		call->request.verb == CALL_LIST;
 	const char *problem = check_texts(fields);
 	MemoryContext old;
 
-	if (problem == NULL && is_check && fields[0] == NULL)
+	if (problem == NULL && is_text && fields[0] == NULL)
 		problem = "the answer is NULL";
-	if (problem == NULL && !is_check)
+	if (problem == NULL && !is_text)
 		problem = check_answer(result, call->request.verb, fields);
 	if (problem != NULL)
 		return problem;
 
 	old = MemoryContextSwitchTo(call->context);
-	if (is_check)
-		result->capabilities = pstrdup(fields[0]);
+	if (is_text)
+		result->text = pstrdup(fields[0]);
 	else
 	{
 		result->reference = copy_text(fields[FIELD_REFERENCE]);

@@ -29,7 +29,8 @@ typedef enum CallVerb
 	CALL_EXECUTE,				/* do it, or answer what was done */
 	CALL_LOOKUP,				/* what became of it */
 	CALL_FENCE,					/* see that it will never be done */
-	CALL_CHECK					/* what the remote can do */
+	CALL_CHECK,					/* what the remote can do */
+	CALL_LIST					/* what it did for us since a time */
 } CallVerb;
 
 /*
@@ -44,8 +45,8 @@ typedef struct CallRequest
 	Oid			userid;			/* whose user mapping is used */
 	uint64		tag;			/* the caller's, handed back */
 	int			attempt_timeout_ms; /* 0: the server's, else the setting */
-	uint8		memo[CALL_MEMO_BYTES];	/* all verbs but check */
-	const char *origin;			/* execute, fence */
+	uint8		memo[CALL_MEMO_BYTES];	/* execute, lookup, fence */
+	const char *origin;			/* execute, fence, list */
 	const char *ledger;			/* execute; the server's option wins */
 	const char *direction;		/* execute, and so on */
 	const char *account;
@@ -55,6 +56,10 @@ typedef struct CallRequest
 	const char *not_after;
 	const char *payload;
 	const char *reason;			/* fence */
+	const char *after;			/* list: later than this, at most max_rows */
+	const char *max_rows;
+	const char *body;			/* execute: the stored request, JSON; over HTTP
+								 * it is sent as it is */
 } CallRequest;
 
 typedef enum CallClass
@@ -93,6 +98,7 @@ typedef struct CallResult
 	char		sqlstate[6];	/* "00000" if answered */
 	char		message[CALL_MESSAGE_BYTES];	/* without secrets */
 	int64		elapsed_us;		/* since call_wait first saw it */
+	int64		retry_after_us; /* as the remote asked; 0: it did not */
 
 	AnswerStatus status;
 	bool		has_memo;		/* missing only from not_found */
@@ -105,8 +111,8 @@ typedef struct CallResult
 	const char *server_now;
 	bool		replayed;
 	const char *response;		/* the whole answer, an object for json_in */
-	const char *capabilities;	/* to check only, as the remote wrote it:
-								 * not known to be JSON */
+	const char *text;			/* of check and list only, as the remote wrote
+								 * it: not known to be JSON */
 	struct Call *call;
 } CallResult;
 
@@ -137,8 +143,12 @@ extern void call_free_result(CallResult *result);
 extern int	call_in_flight(void);
 extern int	call_in_flight_for(Oid server);
 
-/* Give up all committed calls.  Their results can be taken. */
+/*
+ * Give up all committed calls, or those that no call_wait has seen yet.  Their
+ * results can be taken.
+ */
 extern void call_cancel_all(void);
+extern void call_cancel_unsent(void);
 
 /* Close everything, for the end of the process; raises nothing. */
 extern void call_shutdown(void);
@@ -205,6 +215,7 @@ typedef struct CallTransport
 } CallTransport;
 
 extern const CallTransport call_postgres;
+extern const CallTransport call_http;
 
 /* Which transport serves which kind of server; NULL: none. */
 extern const CallTransport *call_transports[SERVER_KINDS];
@@ -255,7 +266,7 @@ typedef enum AnswerField
 
 /*
  * call_read_answer: take an answer into call->result, copying.  What a check
- * brought is in the first field.  Returns NULL, or what is wrong with it: then
+ * or a list brought is in the first field.  Returns NULL, or what is wrong with it: then
  * it proves nothing.
  */
 extern const char *call_read_answer(Call *call,

@@ -390,14 +390,21 @@ static const char *const statements[] = {
 	" FROM teller_remote.lookup($1::bytea) AS r",
 	[CALL_FENCE] = ANSWER_COLUMNS
 	" FROM teller_remote.fence($1::bytea, $2::uuid, $3::text) AS r",
-	[CALL_CHECK] = "SELECT teller_remote.capabilities()"
+	[CALL_CHECK] = "SELECT teller_remote.capabilities()",
+	[CALL_LIST] =
+	"SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array("
+	"pg_catalog.encode(r.memo, 'hex'), r.status, r.reference, r.amount::text,"
+	" r.asset, r.executed_at) ORDER BY r.executed_at, r.memo)::text, '[]')"
+	" FROM teller_remote.list_since($1::uuid, $2::timestamptz, $3::integer)"
+	" AS r"
 };
 
 static const int parameter_counts[] = {
 	[CALL_EXECUTE] = 10,
 	[CALL_LOOKUP] = 1,
 	[CALL_FENCE] = 3,
-	[CALL_CHECK] = 0
+	[CALL_CHECK] = 0,
+	[CALL_LIST] = 3
 };
 
 /* It broke after the request was handed over: nobody knows. */
@@ -439,6 +446,7 @@ send_request(Connection *connection)
 	const Target *target = call->transport_data;
 	const char *ledger = target->ledger ? target->ledger : asked->ledger;
 	char		memo[2 + 2 * CALL_MEMO_BYTES + 1] = "\\x";
+	const char *page[] = {asked->origin, asked->after, asked->max_rows};
 	const char *values[] = {
 		memo, asked->origin,
 		asked->verb == CALL_FENCE ? asked->reason : ledger,
@@ -451,7 +459,8 @@ send_request(Connection *connection)
 	connection->received_bytes = 0;
 	call->sent = true;
 	if (!PQsendQueryParams(connection->pg, statements[asked->verb],
-						   parameter_counts[asked->verb], NULL, values, NULL,
+						   parameter_counts[asked->verb], NULL,
+						   asked->verb == CALL_LIST ? page : values, NULL,
 						   NULL, 0))
 		connection_lost(connection);
 	else
@@ -612,7 +621,9 @@ static const char *
 read_row(Call *call, const PGresult *row)
 {
 	const char *fields[ANSWER_FIELDS] = {NULL};
-	int			wanted = call->request.verb == CALL_CHECK ? 1 : ANSWER_FIELDS;
+	bool		is_text = call->request.verb == CALL_CHECK ||
+		call->request.verb == CALL_LIST;
+	int			wanted = is_text ? 1 : ANSWER_FIELDS;
 
 	if (PQntuples(row) != 1 || PQnfields(row) != wanted)
 		return "the remote did not answer with one row of the right width";

@@ -4,9 +4,7 @@
  *	  teller.check_server: is everything there that a withdrawal needs?
  *
  * What is here is looked at by the session itself.  Whether the remote can be
- * reached only the worker can say, because only it makes connections; so the
- * session asks it through the board, waits for a limited time, and tells what
- * came back.  The place on the board is one for the whole server.
+ * reached only the worker can say, and is asked (ask.c).
  *
  * Portions Copyright (c) 2026, the pg_teller authors
  *
@@ -14,27 +12,18 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_foreign_server.h"
-#include "executor/executor.h"
 #include "fmgr.h"
 #include "foreign/foreign.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "storage/condition_variable.h"
-#include "storage/ipc.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/jsonb.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
-#include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #include "access.h"
 #include "account.h"
-#include "check.h"
+#include "ask.h"
+#include "capabilities.h"
 #include "compat.h"
 #include "errcodes.h"
 #include "guc.h"
@@ -46,9 +35,6 @@
 
 #define CONTRACT_VERSION 1
 
-/* Beyond the timeouts of the call itself. */
-#define WORKER_SLACK_MS 5000
-
 /* One run of check_server. */
 typedef struct Check
 {
@@ -58,171 +44,6 @@ typedef struct Check
 	Account    *settlement;		/* NULL: none */
 	ReturnSetInfo *rows;
 } Check;
-
-/* What the worker brought back. */
-typedef struct Answer
-{
-	bool		asked;			/* else nobody answered in time */
-	bool		reached;
-	char		sqlstate[6];
-	char		says[BOARD_SAYS_LEN];
-	char		capabilities[BOARD_CAPABILITIES_LEN];
-} Answer;
-
-/* ---- the board: the worker's side ------------------------------------- */
-
-void
-check_start(void)
-{
-	BoardCheck *check = &board->check;
-	CallRequest request = {.verb = CALL_CHECK};
-	bool		mine;
-
-	LWLockAcquire(board->lock, LW_EXCLUSIVE);
-	mine = check->state == CHECK_ASKED && check->dboid == MyDatabaseId;
-	if (mine)
-	{
-		check->state = CHECK_RUNNING;
-		request.server = check->server;
-		request.userid = check->userid;
-		request.tag = check->ticket;
-	}
-	LWLockRelease(board->lock);
-	if (mine)
-		call_start(&request);
-}
-
-void
-check_answer(const CallResult *result)
-{
-	BoardCheck *check = &board->check;
-	const char *text = result->capabilities ? result->capabilities : "";
-
-	LWLockAcquire(board->lock, LW_EXCLUSIVE);
-	if (check->state == CHECK_RUNNING && check->ticket == result->tag)
-	{
-		check->state = CHECK_ANSWERED;
-		check->reached = result->class == CALL_ANSWERED;
-		strlcpy(check->sqlstate, result->sqlstate, sizeof(check->sqlstate));
-		strlcpy(check->says, result->message, sizeof(check->says));
-		if (strlen(text) >= sizeof(check->capabilities))
-			text = "";
-		strlcpy(check->capabilities, text, sizeof(check->capabilities));
-	}
-	LWLockRelease(board->lock);
-	ConditionVariableBroadcast(&check->changed);
-}
-
-/* ---- the board: the session's side ------------------------------------ */
-
-/* 0 if another session has the place. */
-static uint64
-take_place(const Check *check)
-{
-	BoardCheck *place = &board->check;
-	uint64		ticket = 0;
-
-	LWLockAcquire(board->lock, LW_EXCLUSIVE);
-	if (place->state == CHECK_FREE)
-	{
-		ticket = ++place->ticket;
-		place->state = CHECK_ASKED;
-		place->dboid = MyDatabaseId;
-		place->server = check->server->oid;
-		place->userid = GetUserId();
-	}
-	LWLockRelease(board->lock);
-	return ticket;
-}
-
-static void
-leave_place(int code, Datum ticket)
-{
-	BoardCheck *place = &board->check;
-
-	LWLockAcquire(board->lock, LW_EXCLUSIVE);
-	if (place->ticket == DatumGetUInt64(ticket))
-		place->state = CHECK_FREE;
-	LWLockRelease(board->lock);
-	ConditionVariableBroadcast(&place->changed);
-}
-
-static bool
-take_answer(Answer *answer)
-{
-	BoardCheck *place = &board->check;
-
-	LWLockAcquire(board->lock, LW_SHARED);
-	answer->asked = place->state == CHECK_ANSWERED;
-	if (answer->asked)
-	{
-		answer->reached = place->reached;
-		memcpy(answer->sqlstate, place->sqlstate, sizeof(answer->sqlstate));
-		memcpy(answer->says, place->says, sizeof(answer->says));
-		memcpy(answer->capabilities, place->capabilities,
-			   sizeof(answer->capabilities));
-	}
-	LWLockRelease(board->lock);
-	return answer->asked;
-}
-
-static void
-wake_worker(void)
-{
-	BoardEntry *entry = board_peek(MyDatabaseId);
-
-	if (entry != NULL)
-		board_set_latch(&entry->procno);
-}
-
-/* False once the deadline has passed. */
-static bool
-wait_for_change(TimestampTz deadline)
-{
-	long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-													   deadline);
-
-	if (left <= 0)
-		return false;
-	(void) ConditionVariableTimedSleep(&board->check.changed, Min(left, 1000),
-									   PG_WAIT_EXTENSION);
-	return true;
-}
-
-static void
-wait_for_answer(uint64 ticket, TimestampTz deadline, Answer *answer)
-{
-	PG_ENSURE_ERROR_CLEANUP(leave_place, UInt64GetDatum(ticket));
-	{
-		wake_worker();
-		ConditionVariablePrepareToSleep(&board->check.changed);
-		while (!take_answer(answer) && wait_for_change(deadline))
-			;
-		ConditionVariableCancelSleep();
-	}
-	PG_END_ENSURE_ERROR_CLEANUP(leave_place, UInt64GetDatum(ticket));
-	leave_place(0, UInt64GetDatum(ticket));
-}
-
-static void
-ask_worker(const Check *check, Answer *answer)
-{
-	int			timeout_ms = check->server->timeout_ms > 0 ?
-		check->server->timeout_ms : teller_attempt_timeout_ms;
-	TimestampTz deadline =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-									timeout_ms + teller_connect_timeout_ms +
-									WORKER_SLACK_MS);
-	uint64		ticket;
-
-	memset(answer, 0, sizeof(Answer));
-	ConditionVariablePrepareToSleep(&board->check.changed);
-	while ((ticket = take_place(check)) == 0 && wait_for_change(deadline))
-		;
-	ConditionVariableCancelSleep();
-	if (ticket != 0)
-		wait_for_answer(ticket, deadline, answer);
-}
 
 /* ---- rows ------------------------------------------------------------- */
 
@@ -335,6 +156,14 @@ worker_runs(char *error)
 	return runs;
 }
 
+static void
+check_dispatch(Check *check)
+{
+	put(check, "dispatch", teller_dispatch,
+		teller_dispatch ? "teller.dispatch is on" : "teller.dispatch is off",
+		"ALTER SYSTEM SET teller.dispatch = on; SELECT pg_reload_conf()");
+}
+
 static bool
 check_worker(Check *check)
 {
@@ -353,67 +182,16 @@ check_worker(Check *check)
 		psprintf("it does not run; its last error was: %s",
 				 error[0] ? error : "none"),
 		"See teller.worker_status and the server's log.");
-	put(check, "dispatch", teller_dispatch,
-		teller_dispatch ? "teller.dispatch is on" : "teller.dispatch is off",
-		"ALTER SYSTEM SET teller.dispatch = on; SELECT pg_reload_conf()");
+	check_dispatch(check);
 	return runs;
 }
 
 /* ---- what is there ---------------------------------------------------- */
 
-/* What a remote sends need not be JSON; NULL if it is not. */
-static Jsonb *
-read_json(const char *text)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	Jsonb	   *volatile value = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		value = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
-												   CStringGetDatum(text)));
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		value = NULL;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	if (value != NULL && !JB_ROOT_IS_OBJECT(value))
-		return NULL;
-	return value;
-}
-
-/* A member as text; NULL if it is not there or null. */
-static const char *
-member(const JsonbContainer *object, const char *name)
-{
-	JsonbValue	buffer;
-	JsonbValue *value;
-
-	if (!JsonContainerIsObject(object))
-		return NULL;
-	value = getKeyJsonValueFromContainer((JsonbContainer *) object, name,
-										 strlen(name), &buffer);
-	if (value == NULL || value->type == jbvNull)
-		return NULL;
-	if (value->type == jbvString)
-		return pnstrdup(value->val.string.val, value->val.string.len);
-	return JsonbToCString(NULL, &JsonbValueToJsonb(value)->root, 0);
-}
-
 static bool
 member_is(const JsonbContainer *object, const char *name, const char *wanted)
 {
-	const char *value = member(object, name);
+	const char *value = capabilities_member(object, name);
 
 	return value != NULL && strcmp(value, wanted) == 0;
 }
@@ -437,45 +215,22 @@ check_contract(Check *check, const Jsonb *capabilities)
 		"Set the options of the server to what the remote can do.");
 }
 
-/* The grant for a ledger, NULL if there is none. */
-static const JsonbContainer *
-find_grant(const Jsonb *capabilities, const char *ledger)
-{
-	JsonbValue	buffer;
-	JsonbValue *grants;
-	uint32		count;
-
-	grants = getKeyJsonValueFromContainer((JsonbContainer *) &capabilities->root,
-										  "grants", strlen("grants"), &buffer);
-	if (grants == NULL || grants->type != jbvBinary ||
-		!JsonContainerIsArray(grants->val.binary.data))
-		return NULL;
-	count = JsonContainerSize(grants->val.binary.data);
-	for (uint32 i = 0; i < count; i++)
-	{
-		JsonbValue *grant = getIthJsonbValueFromContainer(grants->val.binary.data,
-														  i);
-
-		if (grant->type == jbvBinary &&
-			member_is(grant->val.binary.data, "ledger", ledger))
-			return grant->val.binary.data;
-	}
-	return NULL;
-}
-
 static void
 check_grant(Check *check, const Jsonb *capabilities)
 {
 	const char *ledger = psprintf("%lld", (long long)
 								  (check->server->has_ledger ?
 								   check->server->ledger : check->ledger));
-	const JsonbContainer *grant = find_grant(capabilities, ledger);
-	const char *asset = grant ? member(grant, "asset") : NULL;
+	const JsonbContainer *grant = capabilities_grant(capabilities, ledger);
+	const char *asset = grant ? capabilities_member(grant, "asset") : NULL;
 
 	if (grant == NULL)
 		put(check, "grant", false,
 			psprintf("the role that we connect as has no account on ledger %s of the remote",
 					 ledger),
+			check->server->kind == SERVER_HTTP ?
+			psprintf("At the service: add ledger %s to the grants in its capabilities, or leave grants out.",
+					 ledger) :
 			psprintf("At the remote: SELECT teller_remote.grant_remote('<role>', %s, <account>); or name another ledger with the server's option ledger",
 					 ledger));
 	else if (check->settlement != NULL && asset != NULL &&
@@ -493,10 +248,11 @@ check_grant(Check *check, const Jsonb *capabilities)
 static void
 check_remote(Check *check)
 {
+	Question	question = {.verb = CALL_CHECK,.server = check->server};
 	Answer	   *answer = palloc(sizeof(Answer));
 	Jsonb	   *capabilities;
 
-	ask_worker(check, answer);
+	ask_worker(&question, answer);
 	if (!answer->asked || !answer->reached)
 	{
 		put(check, "connection", false,
@@ -507,15 +263,21 @@ check_remote(Check *check)
 			"See teller.worker_status. A server that this transaction made is not known to the worker before the commit.");
 		return;
 	}
-	capabilities = read_json(answer->capabilities);
+	capabilities = capabilities_read(answer->text);
 	put(check, "connection", capabilities != NULL,
 		capabilities ? "the remote answers" :
 		"the remote answered what cannot be read",
+		check->server->kind == SERVER_HTTP ?
+		"GET url/capabilities must answer with a JSON object." :
 		"Is there a pg_teller in that database?");
 	if (capabilities == NULL)
 		return;
 	check_contract(check, capabilities);
-	check_grant(check, capabilities);
+
+	/* A service need not tell what it keeps for us. */
+	if (check->server->kind != SERVER_HTTP ||
+		capabilities_has_grants(capabilities))
+		check_grant(check, capabilities);
 }
 
 /* ---- SQL function ----------------------------------------------------- */
@@ -541,6 +303,12 @@ teller_check_server(PG_FUNCTION_ARGS)
 	ready = check_usage(&check);
 	check_settlement(&check);
 	ready &= check_instance(&check);
+	if (check.server->kind == SERVER_PULL)
+	{
+		/* No worker, and nothing here that could be connected to. */
+		check_dispatch(&check);
+		return (Datum) 0;
+	}
 	ready &= check_worker(&check);
 	if (ready)
 		check_remote(&check);

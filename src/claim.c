@@ -22,24 +22,31 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "executor/executor.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "replication/syncrep.h"
+#include "replication/walsender.h"
+#include "replication/walsender_private.h"
+#include "storage/lwlock.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
+#include "ask.h"
 #include "backlog.h"
 #include "call.h"
-#include "check.h"
 #include "circuit.h"
 #include "claim.h"
 #include "clock.h"
 #include "flight.h"
 #include "guc.h"
 #include "instance.h"
+#include "lease.h"
 #include "outcome.h"
+#include "promotion.h"
 #include "queue.h"
 #include "waitpoint.h"
 #include "worker.h"
@@ -60,6 +67,7 @@ typedef struct Round
 	TimestampTz now;
 	TimestampTz next;			/* when something is next due */
 	int			free;			/* calls that may still be started */
+	bool		promoted;		/* this database may adopt itself */
 } Round;
 
 /* Rows that raised an error. */
@@ -151,9 +159,9 @@ static void
 start_call(Round *round, const Operation *operation, OpVerb verb, Oid server)
 {
 	Datum		json = round->slot->tts_values[OPERATION_REQUEST];
-	Datum		request_text = CStringGetDatum(TextDatumGetCString(json));
+	char	   *body = TextDatumGetCString(json);
 	Jsonb	   *stored = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
-															request_text));
+															CStringGetDatum(body)));
 	CallRequest request = {
 		.verb = call_verb(verb),
 		.server = server,
@@ -168,6 +176,7 @@ start_call(Round *round, const Operation *operation, OpVerb verb, Oid server)
 		.nonce = member(stored, "nonce"),
 		.not_after = member(stored, "not_after"),
 		.payload = member_json(stored, "payload"),
+		.body = body,
 		.reason = operation->facts.cancel_requested ? "cancelled" : "expired"
 	};
 
@@ -182,8 +191,7 @@ start_call(Round *round, const Operation *operation, OpVerb verb, Oid server)
 static bool
 claim_row(Round *round, const OpPolicy *policy, Oid server)
 {
-	Operation	operation;
-	OpVerb		verb;
+	OperationClaim claim = {.policy = policy,.worker = round->worker};
 
 	present = *DatumGetUUIDP(round->slot->tts_values[OPERATION_ID]);
 	has_present = true;
@@ -193,16 +201,15 @@ claim_row(Round *round, const OpPolicy *policy, Oid server)
 	if (flight_exists(DatumGetInt64(round->slot->tts_values[OPERATION_LEDGER]),
 					  &present))
 		return false;
-	switch (operation_claim(round->rel, round->slot, policy, round->worker,
-							&operation, &verb))
+	switch (operation_claim(round->rel, round->slot, &claim))
 	{
 		case CLAIM_SEND:
-			start_call(round, &operation, verb, server);
+			start_call(round, &claim.operation, claim.verb, server);
 			return true;
 		case CLAIM_NOTHING:
 			return false;
 		case CLAIM_ENDS:
-			outcome_add_tick(operation.ledger, &operation.id);
+			outcome_add_tick(claim.operation.ledger, &claim.operation.id);
 			return false;
 		case CLAIM_BUSY:
 			round->next = Min(round->next,
@@ -269,6 +276,8 @@ claim_queue(Round *round, const Queue *queue, int share)
 		worker_note_error(problem);
 		return;
 	}
+	if (server->kind == SERVER_PULL)
+		return;					/* teller.claim() gives these out */
 	room = room_at(round, server);
 	if (room == 0)
 		return;
@@ -307,14 +316,30 @@ is_lost(const Operation *operation, TimestampTz now, bool first)
 	bool		out = operation->facts.state == OP_IN_FLIGHT ||
 		operation->facts.state == OP_FENCING;
 
-	if (flight_exists(operation->ledger, &operation->id))
+	if (!(out || operation->facts.state == OP_IN_DOUBT) ||
+		flight_exists(operation->ledger, &operation->id))
+		return false;
+
+	/* What an application has claimed is its own as long as its lease. */
+	if (lease_is_kept(&operation->server))
 		return false;
 
 	/* A lookup leaves the operation in doubt. */
 	if (first)
-		return (out || operation->facts.state == OP_IN_DOUBT) &&
-			operation->last_attempt > 0 && attempt_is_open(operation);
+		return operation->last_attempt > 0 && attempt_is_open(operation);
 	return out && operation->facts.next_try <= now;
+}
+
+/*
+ * An operation that waits for nobody: the first that is open of its account,
+ * as they come in the order of their tickets.  No call leaves one so.
+ */
+static bool
+is_stranded(const Operation *before, const Operation *operation)
+{
+	return operation->facts.state == OP_STASHED &&
+		(before == NULL || before->ledger != operation->ledger ||
+		 before->account != operation->account);
 }
 
 /*
@@ -322,6 +347,7 @@ is_lost(const Operation *operation, TimestampTz now, bool first)
  * database: so whatever is out when it starts was sent by one that is gone,
  * and no answer to it will ever be read.  Later only what has been out for
  * longer than any call may take can have been lost, by an error of ours.
+ * What teller.claim() gave out is none of this: see lease.c.
  */
 static void
 take_stock(Round *round)
@@ -333,6 +359,7 @@ take_stock(Round *round)
 	int64		before = backlog_number();
 	int64		count = 0;
 	int64		took_ms;
+	Operation	last;
 
 	while (rel_scan_next(scan, round->slot))
 	{
@@ -344,6 +371,9 @@ take_stock(Round *round)
 		if (is_lost(&operation, round->now, first))
 			outcome_add_lost(operation.ledger, &operation.id,
 							 operation.last_attempt);
+		if (is_stranded(count == 1 ? NULL : &last, &operation))
+			outcome_add_tick(operation.ledger, &operation.id);
+		last = operation;
 	}
 	rel_scan_end(scan);
 	rel_forget_snapshot(snapshot);
@@ -356,16 +386,23 @@ take_stock(Round *round)
 
 /* ---- the round -------------------------------------------------------- */
 
-/* False: this database is a copy, and nothing is sent or ended here. */
+/*
+ * False: nothing is sent or ended here.  This database is a copy; or no
+ * operation was ever made here, and if there are any, a dump is being loaded
+ * that has yet to say whose they are.
+ */
 static bool
-is_adopted(void)
+is_adopted(Round *round)
 {
-	bool		adopted = instance_state() != INSTANCE_FOREIGN;
+	InstanceState state = instance_state();
 
-	worker_note_adopted(adopted);
-	if (!adopted)
+	worker_note_adopted(state != INSTANCE_FOREIGN);
+	if (state == INSTANCE_FOREIGN)
+	{
 		worker_note_error("TL010: this database is a copy and has not been adopted; its operations rest");
-	return adopted;
+		round->promoted = teller_dispatch && promotion_may_adopt();
+	}
+	return state == INSTANCE_OURS;
 }
 
 static void
@@ -384,17 +421,36 @@ look_and_claim(Round *round)
 	rel_close(round->rel);
 }
 
+/* Has the synchronous standby, if there is one, what was committed last? */
+static bool
+is_replicated(void)
+{
+	int			mode = synchronous_commit == SYNCHRONOUS_COMMIT_REMOTE_WRITE ?
+		SYNC_REP_WAIT_WRITE :
+		synchronous_commit == SYNCHRONOUS_COMMIT_REMOTE_APPLY ?
+		SYNC_REP_WAIT_APPLY : SYNC_REP_WAIT_FLUSH;
+	bool		replicated;
+
+	if (!SyncRepRequested() || SyncRepStandbyNames == NULL ||
+		SyncRepStandbyNames[0] == '\0')
+		return true;
+	LWLockAcquire(SyncRepLock, LW_SHARED);
+	replicated = WalSndCtl->lsn[mode] >= XactLastCommitEnd;
+	LWLockRelease(SyncRepLock);
+	return replicated;
+}
+
 /*
- * A shutdown cuts the wait for a standby short.  Then the rows may not be
- * there, and nothing may be sent.
+ * A shutdown or pg_cancel_backend() cuts the wait for a standby short, with a
+ * warning that nobody reads.  Then the rows may not be there, and nothing may
+ * be sent.
  */
 static void
 after_commit(void)
 {
 	flight_commit_all();
-	if (ProcDiePending && SyncRepStandbyNames != NULL &&
-		SyncRepStandbyNames[0] != '\0')
-		call_cancel_all();
+	if (!is_replicated())
+		call_cancel_unsent();
 }
 
 static TimestampTz
@@ -408,13 +464,18 @@ run(const pg_uuid_t *worker)
 		return DT_NOEND;
 	round.now = clock_read();
 	round.free = Max(teller_max_in_flight - before, 0);
-	check_start();
-	if (is_adopted())
+	ask_start();
+	if (is_adopted(&round))
 		look_and_claim(&round);
 	worker_transaction_end();
 	after_commit();
 	if (call_in_flight() > before)
 		WAIT_POINT("claim_committed");
+	if (round.promoted)
+	{
+		promotion_adopt();
+		return DT_NOBEGIN;
+	}
 	return round.next;
 }
 

@@ -33,4 +33,14 @@ extern void clock_new_batch_id(pg_uuid_t *batch);
 extern void clock_batch_member(pg_uuid_t *id, const pg_uuid_t *batch,
 							   uint32 ordinal);
 
+/*
+ * The earlier of two moments.  Min() calls a function in its arguments twice,
+ * which is wrong for one that does something.
+ */
+static inline TimestampTz
+clock_earlier(TimestampTz a, TimestampTz b)
+{
+	return Min(a, b);
+}
+
 #endif							/* TELLER_CLOCK_H */

@@ -34,7 +34,8 @@ static const struct
 	{ERRCODE_TELLER_VERSION_CONFLICT, "version_conflict"},
 	{ERRCODE_TELLER_LIMIT_EXCEEDED, "limit_exceeded"},
 	{ERRCODE_TELLER_ACCOUNT_NOT_ACTIVE, "account_not_active"},
-	{ERRCODE_TELLER_HOLD_NOT_OPEN, "hold_not_open"}
+	{ERRCODE_TELLER_HOLD_NOT_OPEN, "hold_not_open"},
+	{ERRCODE_TELLER_ACCOUNT_BUSY, "account_busy"}
 };
 
 const char *

@@ -4,8 +4,9 @@
  *	  The worker's dispatch: send what is due, record what comes back.
  *
  * One turn: take over the calls that ended and record them (outcome.c), then
- * claim what is due and start its calls (claim.c), then record what the claim
- * found to have ended by itself.  Bytes travel only in dispatch_wait, where
+ * claim what is due and start its calls (claim.c), then see which leases of
+ * applications ran out (lease.c), then record what the claim found to have
+ * ended by itself.  Bytes travel only in dispatch_wait, where
  * there is no transaction, no snapshot and no lock.
  *
  * Portions Copyright (c) 2026, the pg_teller authors
@@ -24,6 +25,7 @@
 #include "clock.h"
 #include "compat.h"
 #include "dispatch.h"
+#include "lease.h"
 #include "outcome.h"
 #include "waitpoint.h"
 #include "worker.h"
@@ -66,11 +68,12 @@ dispatch_run(void)
 
 	collect();
 	next = outcome_record();
-	next = Min(next, claim_run(&run_id));
+	next = clock_earlier(next, claim_run(&run_id));
+	next = clock_earlier(next, lease_run());
 
 	/* What the claim found to have ended may be due again before next. */
 	ended = outcome_waits();
-	next = Min(next, outcome_record());
+	next = clock_earlier(next, outcome_record());
 	return ended && !outcome_waits() ? DT_NOBEGIN : next;
 }
 

@@ -10,16 +10,7 @@
 #ifndef TELLER_GUARD_H
 #define TELLER_GUARD_H
 
-/* The row of pg_extension. */
-typedef struct ExtensionInfo
-{
-	Oid			oid;
-	Oid			owner;
-	char		version[64];
-} ExtensionInfo;
-
-/* False if this database has no pg_teller.  In a transaction; no lock. */
-extern bool extension_lookup(ExtensionInfo *info);
+#include "version.h"
 
 /* Watch the commands that need a database for themselves. */
 extern void guard_install(void);

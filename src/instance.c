@@ -13,6 +13,9 @@
 #include "access/xlog.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "storage/fd.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
@@ -28,6 +31,7 @@ enum
 	COL_SYSTEM_IDENTIFIER,
 	COL_DATABASE_OID,
 	COL_TIMELINE,
+	COL_BACKUP_START,
 	COL_ADOPTED_AT,
 	COL_COUNT
 };
@@ -42,6 +46,47 @@ present_timeline(void)
 	return RecoveryInProgress() ? 0 : (int32) GetWALInsertionTimeLine();
 }
 
+/*
+ * A base backup that is started as it is, beside the original perhaps, goes on
+ * on the same timeline.  But recovery leaves the label of the backup behind,
+ * as backup_label.old; backups do not contain that of their original.  Its
+ * first line names the position in the WAL at which the backup began.  The
+ * file does not change while sessions can be.
+ */
+static const char *
+backup_start(void)
+{
+	static char *start = NULL;
+	char		line[MAXPGPATH] = "";
+	FILE	   *file;
+
+	if (start != NULL)
+		return start;
+	file = AllocateFile("backup_label.old", "r");
+	if (file == NULL && errno != ENOENT)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not open file \"%s\": %m",
+						"backup_label.old")));
+	if (file != NULL)
+	{
+		if (fgets(line, sizeof(line), file) == NULL)
+			line[0] = '\0';
+		FreeFile(file);
+	}
+	line[strcspn(line, "\r\n")] = '\0';
+	start = MemoryContextStrdup(TopMemoryContext, line);
+	return start;
+}
+
+/* A standby comes from a backup too, and is none before it is promoted. */
+static bool
+is_from_backup(Datum start)
+{
+	return !RecoveryInProgress() &&
+		strcmp(TextDatumGetCString(start), backup_start()) != 0;
+}
+
 static bool
 is_ours(TupleTableSlot *slot)
 {
@@ -52,24 +97,75 @@ is_ours(TupleTableSlot *slot)
 		(int64) GetSystemIdentifier() &&
 		DatumGetObjectId(slot->tts_values[COL_DATABASE_OID]) == MyDatabaseId &&
 		(timeline == 0 ||
-		 DatumGetInt32(slot->tts_values[COL_TIMELINE]) == timeline);
+		 DatumGetInt32(slot->tts_values[COL_TIMELINE]) == timeline) &&
+		!is_from_backup(slot->tts_values[COL_BACKUP_START]);
 }
 
-InstanceState
-instance_state(void)
+/* What the row says. */
+typedef struct Seen
+{
+	InstanceState state;
+	pg_uuid_t	id;
+	int64		system_identifier;
+	Oid			database_oid;
+	int32		timeline;
+} Seen;
+
+static void
+see(Seen *seen)
 {
 	Rel		   *rel = rel_open(REL_INSTANCE, AccessShareLock);
 	TupleTableSlot *slot = rel_make_slot(rel);
 	Snapshot	snapshot = rel_newest_snapshot();
 	Datum		keys[1] = {BoolGetDatum(true)};
-	InstanceState state = INSTANCE_NEW;
 
+	memset(seen, 0, sizeof(Seen));
+	seen->state = INSTANCE_NEW;
 	if (rel_fetch(rel, snapshot, 1, keys, slot))
-		state = is_ours(slot) ? INSTANCE_OURS : INSTANCE_FOREIGN;
+	{
+		Datum	   *values = slot->tts_values;
+
+		seen->state = is_ours(slot) ? INSTANCE_OURS : INSTANCE_FOREIGN;
+		seen->id = *DatumGetUUIDP(values[COL_INSTANCE_ID]);
+		seen->system_identifier =
+			DatumGetInt64(values[COL_SYSTEM_IDENTIFIER]);
+		seen->database_oid = DatumGetObjectId(values[COL_DATABASE_OID]);
+		seen->timeline = DatumGetInt32(values[COL_TIMELINE]);
+	}
 	rel_forget_snapshot(snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 	rel_close(rel);
-	return state;
+}
+
+InstanceState
+instance_state(void)
+{
+	Seen		seen;
+
+	see(&seen);
+	return seen.state;
+}
+
+bool
+instance_see_id(pg_uuid_t *id)
+{
+	Seen		seen;
+
+	see(&seen);
+	*id = seen.id;
+	return seen.state != INSTANCE_NEW;
+}
+
+bool
+instance_was_on(TimeLineID timeline)
+{
+	Seen		seen;
+
+	see(&seen);
+	return seen.state != INSTANCE_NEW &&
+		seen.system_identifier == (int64) GetSystemIdentifier() &&
+		seen.database_oid == MyDatabaseId &&
+		seen.timeline == (int32) timeline;
 }
 
 /* Which server and database this one is. */
@@ -80,6 +176,7 @@ fill_identity(Datum *values)
 		Int64GetDatum((int64) GetSystemIdentifier());
 	values[COL_DATABASE_OID] = ObjectIdGetDatum(MyDatabaseId);
 	values[COL_TIMELINE] = Int32GetDatum(present_timeline());
+	values[COL_BACKUP_START] = CStringGetTextDatum(backup_start());
 	values[COL_ADOPTED_AT] = TimestampTzGetDatum(clock_read());
 }
 

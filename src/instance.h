@@ -5,8 +5,9 @@
  *
  * A copy of a database must not send what the original may have sent.  So
  * the first operation writes down where it was made: the server's system
- * identifier and the database's OID.  Where these differ from the row, the
- * database is a copy that has not been adopted.
+ * identifier, the database's OID, the timeline, and the base backup that the
+ * server's files come from.  Where these differ from the row, the database is
+ * a copy that has not been adopted.
  *
  * Portions Copyright (c) 2026, the pg_teller authors
  *
@@ -15,6 +16,7 @@
 #ifndef TELLER_INSTANCE_H
 #define TELLER_INSTANCE_H
 
+#include "access/xlogdefs.h"
 #include "utils/uuid.h"
 
 typedef enum InstanceState
@@ -25,6 +27,15 @@ typedef enum InstanceState
 } InstanceState;
 
 extern InstanceState instance_state(void);
+
+/* The identifier, adopted or not; false if none was made yet. */
+extern bool instance_see_id(pg_uuid_t *id);
+
+/*
+ * instance_was_on: whether this database is the one that was adopted last, of
+ * this system and with this oid, and that was on the given timeline.
+ */
+extern bool instance_was_on(TimeLineID timeline);
 
 /*
  * instance_require: the identifier of this instance, made at first use.

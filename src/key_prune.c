@@ -75,9 +75,10 @@ void
 key_check_age(int64 ledger, const text *key, TimestampTz request_time)
 {
 	TimestampTz limit = read_horizon(ledger);
+	TimestampTz now = clock_read();
 
 	if (teller_key_retention_s > 0)
-		limit = Max(limit, age_limit(clock_read()));
+		limit = Max(limit, age_limit(now));
 	if (request_time <= limit)
 		ereport(ERROR,
 				(teller_errcode(ERRCODE_TELLER_REQUEST_TOO_OLD),

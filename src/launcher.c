@@ -48,6 +48,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "clock.h"
 #include "compat.h"
 #include "launcher.h"
 #include "shmem.h"
@@ -495,7 +496,7 @@ next_start(void)
 
 	hash_seq_init(&all, databases);
 	while ((db = hash_seq_search(&all)) != NULL)
-		next = Min(next, start_due(db));
+		next = clock_earlier(next, start_due(db));
 	return count_passing() < MAX_PASSING ? next : DT_NOEND;
 }
 

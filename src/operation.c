@@ -16,6 +16,7 @@
 #include "utils/builtins.h"
 
 #include "access.h"
+#include "await.h"
 #include "clock.h"
 #include "compat.h"
 #include "errcodes.h"
@@ -33,6 +34,8 @@ apply(OperationNews *news, OpEventKind kind, OperationChange *change)
 		operation_raise_missing(news->ledger, &news->id);
 	if (change->actions & OP_DO_NOTIFY)
 		operation_notify(news->ledger, &news->id, change->after);
+	if (operation_state_is_terminal(change->after))
+		await_tell_at_commit(&news->id);
 
 	/* The worker acts on what it sees, so this commit is flushed too. */
 	ForceSyncCommit();

@@ -5,8 +5,9 @@
  *	  outside this database.
  *
  * operation_submit.c makes them, operation_apply.c is the only place that
- * changes one, operation_row.c knows the tables, operation.c has what people
- * call.  What may follow from what is decided by operation_fsm.c alone.
+ * changes one (reentrancy.c lets the successor of one that ended go),
+ * operation_row.c knows the tables, operation.c has what people call.  What
+ * may follow from what is decided by operation_fsm.c alone.
  *
  * Portions Copyright (c) 2026, the pg_teller authors
  *
@@ -37,6 +38,10 @@ typedef struct Operation
 	pg_uuid_t	hold;
 	int			attempt_timeout_ms; /* 0: not given */
 	int			last_attempt;	/* number of the newest attempt row */
+	bool		queues;			/* its reentrancy is queue */
+	int64		ticket;
+	char	   *on_complete;	/* signatures, NULL: none */
+	char	   *on_doubt;
 	OpFacts		facts;
 } Operation;
 
@@ -60,6 +65,7 @@ enum
 	OPERATION_FINGERPRINT,
 	OPERATION_SUBMITTER,
 	OPERATION_REENTRANCY,
+	OPERATION_TICKET,
 	OPERATION_HOLD,
 	OPERATION_STATE,
 	OPERATION_REASON,
@@ -80,6 +86,8 @@ enum
 	OPERATION_REFERENCE,
 	OPERATION_RESPONSE,
 	OPERATION_LAST_ERROR,
+	OPERATION_ON_COMPLETE,
+	OPERATION_ON_DOUBT,
 	OPERATION_COLUMNS
 };
 
@@ -94,7 +102,10 @@ extern bool operation_peek(Rel *rel, int64 ledger, const pg_uuid_t *id,
 						   TupleTableSlot *slot, Operation *operation);
 pg_noreturn extern void operation_raise_missing(int64 ledger, const pg_uuid_t *id);
 
-/* What a step leaves in the row beside what the transition function says. */
+/*
+ * What a step leaves in the row beside what the transition function says.
+ * operation_write also writes the continuation that the step asks for.
+ */
 typedef struct OperationNotes
 {
 	TimestampTz now;
@@ -115,6 +126,25 @@ extern void attempt_begin(const Operation *operation, OpVerb verb,
 
 /* Whether the newest attempt has no end yet. */
 extern bool attempt_is_open(const Operation *operation);
+
+/* An attempt's row; false if there is none of that number. */
+typedef struct Attempt
+{
+	OpVerb		verb;
+	const char *outcome;		/* NULL: no end yet */
+} Attempt;
+
+extern bool attempt_find(const Operation *operation, int number,
+						 Attempt *attempt);
+
+/*
+ * operation_next_ledger: the first ledger above *ledger (the very first one
+ * if *is_set is false) that has an entry in this index, which leads with the
+ * ledger.  False if there is none.
+ */
+extern bool operation_next_ledger(Rel *rel, const char *index_name,
+								  Snapshot snapshot, int64 *ledger,
+								  bool *is_set);
 
 /*
  * attempt_end: write how an attempt ended.  On one that has an end already
@@ -179,10 +209,36 @@ typedef enum ClaimAnswer
 	CLAIM_BUSY					/* look again a little later */
 } ClaimAnswer;
 
+typedef struct OperationClaim
+{
+	const OpPolicy *policy;		/* of its server */
+	const pg_uuid_t *worker;	/* names the claimer in the attempt row */
+	int64		lease_us;		/* 0: what the worker's call may take */
+
+	/* the answer */
+	Operation	operation;
+	OpVerb		verb;			/* CLAIM_SEND: what is to be sent */
+	TimestampTz lease_until;	/* CLAIM_SEND */
+} OperationClaim;
+
 extern ClaimAnswer operation_claim(Rel *rel, TupleTableSlot *slot,
-								   const OpPolicy *policy,
-								   const pg_uuid_t *worker,
-								   Operation *operation, OpVerb *verb);
+								   OperationClaim *claim);
+
+/*
+ * operation_lapse: if the lease of the row that a scan put into the slot has
+ * run out, and nobody has locked the row, its attempt counts as lost.  True
+ * if it does.  No account is locked, because no money moves.
+ */
+extern bool operation_lapse(Rel *rel, TupleTableSlot *slot);
+
+/*
+ * operation_extend: let the lease of an attempt end lease_us from now, unless
+ * it ends later already; that of a lookup or fence at most five minutes from
+ * now.  False if the attempt is not out any more or its lease has run out.
+ * Locks the operation's row and waits for it; *operation is the row.  TL009.
+ */
+extern bool operation_extend(int64 ledger, const pg_uuid_t *id, int attempt,
+							 int64 lease_us, Operation *operation);
 
 /* The policy of a server (NULL: it is gone); its gates are open. */
 extern void operation_policy(const Server *server, OpPolicy *policy);

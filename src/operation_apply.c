@@ -32,6 +32,7 @@
 #include "hold.h"
 #include "instance.h"
 #include "operation.h"
+#include "reentrancy.h"
 
 #define MS_US INT64CONST(1000)
 
@@ -77,7 +78,7 @@ operation_policy(const Server *server, OpPolicy *policy)
 	policy->backoff_max = teller_backoff_max_ms * MS_US;
 	policy->recheck_max = OPERATION_RECHECK_MAX_US;
 	policy->dispatch_enabled = teller_dispatch;
-	policy->adopted = instance_state() != INSTANCE_FOREIGN;
+	policy->adopted = instance_state() == INSTANCE_OURS;
 	policy->slot_free = true;
 	policy->circuit_open = false;
 }
@@ -94,18 +95,6 @@ policy_of_operation(const Operation *operation, OpPolicy *policy)
 
 /* ---- carrying out a step ---------------------------------------------- */
 
-static Movement *
-decide_movement(const Operation *operation, uint32 actions)
-{
-	if (actions & OP_DO_CAPTURE)
-		return hold_decide_capture(operation->ledger, &operation->hold, NULL,
-								   true, &operation->id);
-	if (actions & OP_DO_RELEASE)
-		return hold_decide_release(operation->ledger, &operation->hold,
-								   &operation->id);
-	return NULL;
-}
-
 static void
 lock_accounts(const Operation *operation)
 {
@@ -115,6 +104,24 @@ lock_accounts(const Operation *operation)
 	/* A movement may be decided afterwards. */
 	hold_enter();
 	account_set_close(account_set_lock(operation->ledger, accounts, 2));
+}
+
+/*
+ * A release by itself locks the credit account only if that has a maximum;
+ * but whoever ends an operation lets its successor go, which takes the lock
+ * of the operation's own account.
+ */
+static Movement *
+decide_movement(const Operation *operation, uint32 actions)
+{
+	if (actions & OP_DO_CAPTURE)
+		return hold_decide_capture(operation->ledger, &operation->hold, NULL,
+								   true, &operation->id);
+	if ((actions & OP_DO_RELEASE) == 0)
+		return NULL;
+	lock_accounts(operation);
+	return hold_decide_release(operation->ledger, &operation->hold,
+							   &operation->id);
 }
 
 /* Nothing but its operation ends the hold of an operation. */
@@ -240,6 +247,9 @@ apply_to_row(Rel *rel, TupleTableSlot *slot, Operation *operation,
 	if (!rel_lock_row(rel, 2, keys, LockTupleNoKeyExclusive, slot))
 		operation_raise_missing(news->ledger, &news->id);
 	operation_read(operation, slot);
+	operation->facts.predecessor_open =
+		operation->facts.state == OP_QUARANTINED &&
+		reentrancy_waits(rel, operation);
 
 	now = clock_read();
 	if (movement != NULL)
@@ -258,6 +268,8 @@ apply_to_row(Rel *rel, TupleTableSlot *slot, Operation *operation,
 		move(operation, movement);
 		movement_close(movement);
 	}
+	if (operation_state_is_terminal(step.state) || step.state == OP_STASHED)
+		reentrancy_advance(rel, operation, now);
 }
 
 void
@@ -288,11 +300,24 @@ verb_to_send(uint32 actions)
 	return OP_VERB_EXECUTE;
 }
 
-ClaimAnswer
-operation_claim(Rel *rel, TupleTableSlot *slot, const OpPolicy *policy,
-				const pg_uuid_t *worker, Operation *operation, OpVerb *verb)
+/*
+ * A lookup leaves the operation in doubt.  It is due again, so whoever sent
+ * the lookup has not told what it found, and will not be waited for.
+ */
+static void
+end_lost_lookup(const Operation *operation, TimestampTz now)
 {
-	OpPolicy	mine = *policy;
+	if (operation->facts.state == OP_IN_DOUBT && operation->last_attempt > 0 &&
+		attempt_is_open(operation))
+		attempt_end(operation, operation->last_attempt, "lost",
+					"no answer to it came in time", now);
+}
+
+ClaimAnswer
+operation_claim(Rel *rel, TupleTableSlot *slot, OperationClaim *claim)
+{
+	Operation  *operation = &claim->operation;
+	OpPolicy	mine = *claim->policy;
 	OperationNotes notes = {.now = clock_read()};
 	OpEvent		event = {.kind = OP_EV_CLAIM,.now = notes.now};
 	OpStep		step;
@@ -303,23 +328,121 @@ operation_claim(Rel *rel, TupleTableSlot *slot, const OpPolicy *policy,
 	if (operation->attempt_timeout_ms > 0)
 		mine.attempt_timeout = operation->attempt_timeout_ms * MS_US;
 	event.jitter = pg_prng_double(&pg_global_prng_state);
-	event.lease = 2 * mine.attempt_timeout +
-		teller_connect_timeout_ms * MS_US + LEASE_SLACK_US;
+	event.lease = claim->lease_us > 0 ? claim->lease_us :
+		2 * mine.attempt_timeout + teller_connect_timeout_ms * MS_US +
+		LEASE_SLACK_US;
 	step = operation_step(&operation->facts, &mine, &event);
 	if (!step.legal)
 		return CLAIM_NOTHING;
 	if (step.actions & OP_DO_MOVE)
 		return CLAIM_ENDS;
 	if (step.actions & OP_DO_SEND_ANY)
+	{
+		end_lost_lookup(operation, notes.now);
 		operation->last_attempt++;
+	}
 	operation_write(rel, slot, operation, &step, &notes);
 	if (step.actions & OP_DO_NOTIFY)
 		operation_notify(operation->ledger, &operation->id, step.state);
 	if ((step.actions & OP_DO_SEND_ANY) == 0)
 		return CLAIM_NOTHING;
-	*verb = verb_to_send(step.actions);
-	attempt_begin(operation, *verb, worker, notes.now);
+	claim->verb = verb_to_send(step.actions);
+	claim->lease_until = step.next_try;
+	attempt_begin(operation, claim->verb, claim->worker, notes.now);
 	return CLAIM_SEND;
+}
+
+/* ---- leases ----------------------------------------------------------- */
+
+bool
+operation_lapse(Rel *rel, TupleTableSlot *slot)
+{
+	OperationNotes notes = {.error = "the lease ran out"};
+	OpEvent		event = {.kind = OP_EV_TICK};
+	Operation	operation;
+	OpPolicy	policy;
+	OpStep		step;
+
+	if (!rel_lock_if_free(rel, slot, LockTupleNoKeyExclusive))
+		return false;
+	operation_read(&operation, slot);
+	if (operation.facts.state != OP_IN_FLIGHT &&
+		operation.facts.state != OP_FENCING)
+		return false;
+	policy_of_operation(&operation, &policy);
+	event.now = notes.now = clock_read();
+	event.jitter = pg_prng_double(&pg_global_prng_state);
+	step = operation_step(&operation.facts, &policy, &event);
+	if (step.state == operation.facts.state)
+		return false;
+	Assert((step.actions & OP_DO_MOVE) == 0);
+	operation_write(rel, slot, &operation, &step, &notes);
+	attempt_end(&operation, operation.last_attempt, "lost", notes.error,
+				notes.now);
+	if (step.actions & OP_DO_NOTIFY)
+		operation_notify(operation.ledger, &operation.id, step.state);
+	return true;
+}
+
+/* The lease is next_try: see OpFacts. */
+static bool
+is_leased(const Operation *operation, int attempt, TimestampTz now)
+{
+	OpState		state = operation->facts.state;
+
+	return operation->last_attempt == attempt &&
+		(state == OP_IN_FLIGHT || state == OP_FENCING ||
+		 state == OP_IN_DOUBT) &&
+		operation->facts.next_try > now && attempt_is_open(operation);
+}
+
+/* No step at all: the row as it is. */
+static OpStep
+unchanged(const OpFacts *facts)
+{
+	OpStep		step = {
+		.state = facts->state,
+		.reason = facts->reason,
+		.dirty = facts->dirty,
+		.found_nothing = facts->found_nothing,
+		.attempts = facts->attempts,
+		.sends = facts->sends,
+		.rechecks = facts->rechecks,
+		.next_try = facts->next_try,
+		.first_sent_at = facts->first_sent_at,
+		.legal = true
+	};
+
+	return step;
+}
+
+bool
+operation_extend(int64 ledger, const pg_uuid_t *id, int attempt,
+				 int64 lease_us, Operation *operation)
+{
+	Rel		   *rel = rel_open(REL_OPERATION, RowExclusiveLock);
+	TupleTableSlot *slot = rel_make_slot(rel);
+	Datum		keys[2] = {Int64GetDatum(ledger), UUIDPGetDatum(id)};
+	OperationNotes notes = {0};
+	bool		extended;
+
+	if (!rel_lock_row(rel, 2, keys, LockTupleNoKeyExclusive, slot))
+		operation_raise_missing(ledger, id);
+	operation_read(operation, slot);
+	notes.now = clock_read();
+	extended = is_leased(operation, attempt, notes.now);
+	if (extended)
+	{
+		OpStep		step = unchanged(&operation->facts);
+
+		if (step.state != OP_IN_FLIGHT)
+			lease_us = Min(lease_us, OPERATION_RECHECK_MAX_US);
+		step.next_try = Max(step.next_try, notes.now + lease_us);
+		operation_write(rel, slot, operation, &step, &notes);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	rel_close(rel);
+	return extended;
 }
 
 /* ---- hints ------------------------------------------------------------ */

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "clock.h"
+#include "continuation.h"
 #include "errcodes.h"
 #include "operation.h"
 
@@ -109,6 +110,13 @@ read_facts(OpFacts *facts, TupleTableSlot *slot)
 					DatumGetTimestampTz(values[OPERATION_CREATED_AT]));
 }
 
+static char *
+text_column(TupleTableSlot *slot, int column)
+{
+	return slot->tts_isnull[column] ? NULL :
+		TextDatumGetCString(slot->tts_values[column]);
+}
+
 /* Written by submit, which keeps it within an hour. */
 static int
 timeout_from_datum(Datum value)
@@ -142,6 +150,11 @@ operation_read(Operation *operation, TupleTableSlot *slot)
 		operation->attempt_timeout_ms =
 			timeout_from_datum(values[OPERATION_ATTEMPT_TIMEOUT]);
 	operation->last_attempt = DatumGetInt32(values[OPERATION_LAST_ATTEMPT]);
+	operation->queues =
+		strcmp(TextDatumGetCString(values[OPERATION_REENTRANCY]), "queue") == 0;
+	operation->ticket = DatumGetInt64(values[OPERATION_TICKET]);
+	operation->on_complete = text_column(slot, OPERATION_ON_COMPLETE);
+	operation->on_doubt = text_column(slot, OPERATION_ON_DOUBT);
 	read_facts(&operation->facts, slot);
 }
 
@@ -156,6 +169,27 @@ operation_peek(Rel *rel, int64 ledger, const pg_uuid_t *id,
 	if (found)
 		operation_read(operation, slot);
 	rel_forget_snapshot(snapshot);
+	return found;
+}
+
+bool
+operation_next_ledger(Rel *rel, const char *index_name, Snapshot snapshot,
+					  int64 *ledger, bool *is_set)
+{
+	TupleTableSlot *slot = rel_make_slot(rel);
+	RelScan    *scan = *is_set ?
+		rel_scan_after(rel, index_name, snapshot, *ledger) :
+		rel_scan_begin(rel, index_name, snapshot, 0, NULL);
+	bool		found = rel_scan_next(scan, slot);
+
+	if (found)
+	{
+		slot_getallattrs(slot);
+		*ledger = DatumGetInt64(slot->tts_values[OPERATION_LEDGER]);
+		*is_set = true;
+	}
+	rel_scan_end(scan);
+	ExecDropSingleTupleTableSlot(slot);
 	return found;
 }
 
@@ -241,6 +275,7 @@ operation_write(Rel *rel, TupleTableSlot *slot, const Operation *operation,
 				   DirectFunctionCall1(jsonb_in,
 									   CStringGetDatum(notes->response)));
 	rel_update(rel, slot, update.values, update.nulls, update.replace);
+	continuation_write(operation, step->actions, notes->now);
 }
 
 /* ---- attempts --------------------------------------------------------- */
@@ -289,22 +324,48 @@ attempt_begin(const Operation *operation, OpVerb verb,
 	rel_close(rel);
 }
 
+static OpVerb
+verb_from_datum(Datum value)
+{
+	char	   *name = TextDatumGetCString(value);
+
+	for (int i = 0; i < OP_VERB_COUNT; i++)
+		if (strcmp(operation_verb_name((OpVerb) i), name) == 0)
+			return (OpVerb) i;
+	elog(ERROR, "unknown verb \"%s\" of an attempt", name);
+	return OP_VERB_EXECUTE;
+}
+
 bool
-attempt_is_open(const Operation *operation)
+attempt_find(const Operation *operation, int number, Attempt *attempt)
 {
 	Rel		   *rel = rel_open(REL_ATTEMPT, AccessShareLock);
 	TupleTableSlot *slot = rel_make_slot(rel);
 	Snapshot	snapshot = rel_newest_snapshot();
 	Datum		keys[3] = {Int64GetDatum(operation->ledger),
-	UUIDPGetDatum(&operation->id), Int32GetDatum(operation->last_attempt)};
-	bool		open = false;
+	UUIDPGetDatum(&operation->id), Int32GetDatum(number)};
+	bool		found = rel_fetch(rel, snapshot, 3, keys, slot);
 
-	if (rel_fetch(rel, snapshot, 3, keys, slot))
-		open = slot_attisnull(slot, ATTEMPT_ENDED_AT + 1);
+	if (found)
+	{
+		slot_getallattrs(slot);
+		attempt->verb = verb_from_datum(slot->tts_values[ATTEMPT_VERB]);
+		attempt->outcome = slot->tts_isnull[ATTEMPT_OUTCOME] ? NULL :
+			TextDatumGetCString(slot->tts_values[ATTEMPT_OUTCOME]);
+	}
 	rel_forget_snapshot(snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 	rel_close(rel);
-	return open;
+	return found;
+}
+
+bool
+attempt_is_open(const Operation *operation)
+{
+	Attempt		newest;
+
+	return attempt_find(operation, operation->last_attempt, &newest) &&
+		newest.outcome == NULL;
 }
 
 /* What an attempt that has ended already learns later. */

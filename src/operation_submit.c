@@ -37,6 +37,7 @@
 #include "backlog.h"
 #include "clock.h"
 #include "compat.h"
+#include "continuation.h"
 #include "errcodes.h"
 #include "guc.h"
 #include "hold.h"
@@ -44,6 +45,7 @@
 #include "instance.h"
 #include "key.h"
 #include "operation.h"
+#include "reentrancy.h"
 #include "settlement.h"
 #include "waitpoint.h"
 #include "wake.h"
@@ -83,6 +85,13 @@ enum
 #define MIN_ATTEMPT_TIMEOUT_US (100 * INT64CONST(1000))
 #define MAX_ATTEMPT_TIMEOUT_US USECS_PER_HOUR
 
+/* A function to run later; InvalidOid and NULL: none. */
+typedef struct Continue
+{
+	Oid			function;
+	char	   *signature;
+} Continue;
+
 /* One call. */
 typedef struct Submission
 {
@@ -100,6 +109,9 @@ typedef struct Submission
 	int64		expires_in_us;
 	int64		attempt_timeout_us;
 	text	   *reentrancy;		/* NULL: the account's */
+	const char *override;		/* the same */
+	Continue	on_complete;
+	Continue	on_doubt;
 	OnDenial	on_denial;
 	KeyCall		call;
 
@@ -108,6 +120,7 @@ typedef struct Submission
 	pg_uuid_t	origin;
 	MemoParts	parts;
 	uint8		memo[MEMO_BYTES];
+	ReentrancyTurn turn;		/* under the locks */
 
 	/* the result row */
 	Datum		values[RESULT_COUNT];
@@ -168,40 +181,33 @@ read_payload(FunctionCallInfo fcinfo)
 }
 
 static void
-refuse_continuations(FunctionCallInfo fcinfo)
+read_continuation(FunctionCallInfo fcinfo, int arg, const char *name,
+				  Continue *then)
 {
-	static const struct
-	{
-		int			arg;
-		const char *name;
-	}			args[] =
-	{
-		{ARG_ON_COMPLETE, "on_complete"},
-		{ARG_ON_DOUBT, "on_doubt"}
-	};
+	if (PG_ARGISNULL(arg))
+		return;
+	then->function = PG_GETARG_OID(arg);
+	then->signature = continuation_signature(then->function, name);
+}
 
-	for (int i = 0; i < lengthof(args); i++)
-		if (!PG_ARGISNULL(args[i].arg))
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("%s is not supported yet", args[i].name),
-					 errhint("Wait with teller.await(), or LISTEN teller_operation.")));
+/* A replay does not ask this again. */
+static void
+check_continuations(const Submission *s)
+{
+	if (s->on_complete.signature != NULL)
+		continuation_check(s->on_complete.function, "on_complete");
+	if (s->on_doubt.signature != NULL)
+		continuation_check(s->on_doubt.function, "on_doubt");
 }
 
 static void
-refuse_reentrancy(const char *mode, const char *what)
+read_reentrancy(FunctionCallInfo fcinfo, Submission *s)
 {
-	if (strcmp(mode, "reject") == 0 || strcmp(mode, "queue") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("reentrancy '%s' of %s is not supported yet", mode,
-						what),
-				 errhint("Use 'allow'.")));
-	if (strcmp(mode, "allow") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("reentrancy must be 'reject', 'allow' or 'queue', not \"%s\"",
-						mode)));
+	if (PG_ARGISNULL(ARG_REENTRANCY))
+		return;
+	s->reentrancy = PG_GETARG_TEXT_PP(ARG_REENTRANCY);
+	s->override = text_to_cstring(s->reentrancy);
+	reentrancy_check_override(s->override);
 }
 
 static void
@@ -234,8 +240,7 @@ read_arguments(FunctionCallInfo fcinfo, Submission *s)
 											  MIN_ATTEMPT_TIMEOUT_US,
 											  MAX_ATTEMPT_TIMEOUT_US,
 											  "100 milliseconds to 1 hour");
-	if (!PG_ARGISNULL(ARG_REENTRANCY))
-		s->reentrancy = PG_GETARG_TEXT_PP(ARG_REENTRANCY);
+	read_reentrancy(fcinfo, s);
 	s->on_denial = input_on_denial(fcinfo, ARG_ON_DENIAL);
 	if (s->on_denial == DENIAL_RECORD)
 		ereport(ERROR,
@@ -261,6 +266,8 @@ describe_call(FunctionCallInfo fcinfo, Submission *s)
 					 s->has_attempt_timeout ?
 					 PG_GETARG_DATUM(ARG_ATTEMPT_TIMEOUT) : 0);
 	key_add_text(call, "reentrancy", s->reentrancy);
+	key_add_string(call, "on_complete", s->on_complete.signature);
+	key_add_string(call, "on_doubt", s->on_doubt.signature);
 }
 
 /* ---- the result ------------------------------------------------------- */
@@ -364,25 +371,6 @@ require_worker(const Server *server)
 			 errhint("Put this line into postgresql.conf and restart the server: shared_preload_libraries = 'pg_teller'")));
 }
 
-/* account off: nobody may; else the argument overrides the account. */
-static void
-check_reentrancy(const Submission *s, const Account *account)
-{
-	if (strcmp(account->reentrancy, "off") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("account %lld of ledger %lld takes no operations",
-						(long long) s->account, (long long) s->ledger),
-				 errdetail("Its reentrancy is 'off'.")));
-	if (s->reentrancy == NULL)
-		refuse_reentrancy(account->reentrancy,
-						  psprintf("account %lld of ledger %lld",
-								   (long long) s->account,
-								   (long long) s->ledger));
-	else
-		refuse_reentrancy(text_to_cstring(s->reentrancy), "this call");
-}
-
 static void
 check_settlement(const Submission *s)
 {
@@ -424,13 +412,17 @@ prepare(Submission *s)
 {
 	Server	   *server = server_require(s->server);
 	Account    *account;
+	Denial	   *off;
 
+	check_continuations(s);
 	s->settlement_account = settlement_require(s->ledger, s->server);
 	check_settlement(s);
 	account = account_peek(s->ledger, s->account, NULL);
 	if (account == NULL)
 		account_raise_missing(s->ledger, s->account);
-	check_reentrancy(s, account);
+	off = reentrancy_test_off(account);
+	if (off != NULL)
+		denial_raise(off);
 	name_operation(s, account);
 	require_worker(server);
 	backlog_wait(s->ledger, s->account);
@@ -458,6 +450,16 @@ decide(const Submission *s, const pg_uuid_t *id)
 		account_set_close(account_set_lock(s->ledger, both, 2));
 	}
 	return hold_decide_place(&request);
+}
+
+/* A busy account is the reason why it has no money, so that is said first. */
+static Denial *
+test_turn(Submission *s, const Movement *movement)
+{
+	const Account *account = s->deposit ? movement->credit : movement->debit;
+
+	reentrancy_take_turn(account, s->override, movement->set->now, &s->turn);
+	return s->turn.denial != NULL ? s->turn.denial : movement->denial;
 }
 
 static char *
@@ -510,8 +512,17 @@ fill_identity(Datum *values, bool *nulls, const Submission *s,
 	values[OPERATION_FINGERPRINT] =
 		PointerGetDatum(key_fingerprint(s->call.function, arguments));
 	values[OPERATION_SUBMITTER] = ObjectIdGetDatum(GetUserId());
-	values[OPERATION_REENTRANCY] = CStringGetTextDatum("allow");
+	values[OPERATION_REENTRANCY] = CStringGetTextDatum(s->turn.mode);
+	values[OPERATION_TICKET] = Int64GetDatum(s->turn.ticket);
 	values[OPERATION_HOLD] = UUIDPGetDatum(&movement->hold->id);
+}
+
+static void
+fill_continuation(Datum *values, bool *nulls, int column, const Continue *then)
+{
+	nulls[column] = then->signature == NULL;
+	if (then->signature != NULL)
+		values[column] = CStringGetTextDatum(then->signature);
 }
 
 /* The first values of what operation_write changes later. */
@@ -548,7 +559,8 @@ insert_operation(Submission *s, const Movement *movement, const pg_uuid_t *id)
 {
 	Rel		   *rel = rel_open(REL_OPERATION, RowExclusiveLock);
 	TimestampTz now = movement->set->now;
-	OpFacts		facts = {.not_after = now + s->expires_in_us};
+	OpFacts		facts = {.not_after = now + s->expires_in_us,
+	.predecessor_open = s->turn.waits};
 	OpStep		first = operation_begin(&facts, now);
 	Datum		values[OPERATION_COLUMNS] = {0};
 	bool		nulls[OPERATION_COLUMNS] = {0};
@@ -559,6 +571,8 @@ insert_operation(Submission *s, const Movement *movement, const pg_uuid_t *id)
 	result_submitted(s, id, first.state);
 	fill_identity(values, nulls, s, movement);
 	fill_state(values, nulls, s, &facts, &first, now);
+	fill_continuation(values, nulls, OPERATION_ON_COMPLETE, &s->on_complete);
+	fill_continuation(values, nulls, OPERATION_ON_DOUBT, &s->on_doubt);
 	values[OPERATION_REQUEST] =
 		CStringGetTextDatum(make_request(s, facts.not_after));
 	inserted = rel_insert_if_absent(rel, values, nulls);
@@ -585,7 +599,7 @@ run_once(Submission *s)
 {
 	pg_uuid_t  *id = clock_new_id();
 	Movement   *movement = decide(s, id);
-	Denial	   *denial = movement->denial;
+	Denial	   *denial = test_turn(s, movement);
 	bool		full = denial == NULL &&
 		!backlog_has_room(s->ledger, s->account);
 	bool		done = true;
@@ -606,7 +620,7 @@ run_once(Submission *s)
 		return true;
 	if (full)
 		backlog_raise_full(s->ledger, s->account);
-	if (s->on_denial == DENIAL_RAISE)
+	if (s->on_denial == DENIAL_RAISE || denial->always_raised)
 		denial_raise(denial);
 	result_denied(s, denial);
 	return true;
@@ -623,7 +637,8 @@ submit(FunctionCallInfo fcinfo, bool deposit)
 	read_arguments(fcinfo, s);
 	access_require(s->ledger, ACCESS_OPERATE);
 	amount_check(s->amount, "amount");
-	refuse_continuations(fcinfo);
+	read_continuation(fcinfo, ARG_ON_COMPLETE, "on_complete", &s->on_complete);
+	read_continuation(fcinfo, ARG_ON_DOUBT, "on_doubt", &s->on_doubt);
 	describe_call(fcinfo, s);
 	if (!replay(s))
 	{

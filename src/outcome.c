@@ -35,8 +35,8 @@
 #include "utils/timestamp.h"
 
 #include "await.h"
+#include "ask.h"
 #include "call.h"
-#include "check.h"
 #include "circuit.h"
 #include "clock.h"
 #include "flight.h"
@@ -269,6 +269,7 @@ add_result(const CallResult *result)
 	outcome->flight = flight;
 	outcome->result = *result;
 	outcome->news.event.verb = flight->verb;
+	outcome->news.event.retry_after = result->retry_after_us;
 	calls++;
 	if (result->class == CALL_ANSWERED)
 		read_answer(outcome);
@@ -286,9 +287,9 @@ outcome_collect(void)
 
 	while (call_next_result(&result))
 	{
-		if (result.verb == CALL_CHECK)
+		if (result.verb == CALL_CHECK || result.verb == CALL_LIST)
 		{
-			check_answer(&result);
+			ask_answer(&result);
 			call_free_result(&result);
 			continue;
 		}

@@ -23,9 +23,12 @@
 #include "guc.h"
 #include "launcher.h"
 #include "shmem.h"
+#include "version.h"
 #include "waitpoint.h"
 
 PG_MODULE_MAGIC;
+
+const char	teller_library_version[] = TELLER_VERSION;
 
 extern PGDLLEXPORT void _PG_init(void);
 

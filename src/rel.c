@@ -42,6 +42,7 @@
 
 #include "compat.h"
 #include "rel_private.h"
+#include "version.h"
 
 struct RelScan
 {
@@ -63,11 +64,12 @@ static const struct
 	[REL_HOLD] = {"hold", 13},
 	[REL_KEY] = {"key", 11},
 	[REL_KEY_HORIZON] = {"key_horizon", 2},
-	[REL_INSTANCE] = {"instance", 6},
+	[REL_INSTANCE] = {"instance", 7},
 	[REL_SETTLEMENT] = {"settlement", 3},
-	[REL_OPERATION] = {"operation_data", 37},
+	[REL_OPERATION] = {"operation_data", 40},
 	[REL_ATTEMPT] = {"attempt_data", 10},
 	[REL_FINDING] = {"finding_data", 7},
+	[REL_CONTINUATION] = {"continuation_data", 12},
 	[REL_MEMO] = {"memo", 11},
 	[REL_REMOTE_GRANT] = {"remote_grant", 3},
 	[REL_REMOTE_MANDATE] = {"remote_mandate", 3},
@@ -301,6 +303,7 @@ rel_open(RelId id, LOCKMODE lockmode)
 		PreventCommandIfParallelMode("a call of pg_teller that writes");
 	}
 	rel->heap = table_open(rel_oid(id), lockmode);
+	version_require();
 	rel->plan = rel_current_plan(id, rel->heap);
 	rel->indexes = palloc0(sizeof(Relation) * rel->plan->nindexes);
 	return rel;

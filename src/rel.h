@@ -40,6 +40,7 @@ typedef enum RelId
 	REL_OPERATION,
 	REL_ATTEMPT,
 	REL_FINDING,
+	REL_CONTINUATION,
 	REL_MEMO,
 	REL_REMOTE_GRANT,
 	REL_REMOTE_MANDATE,
@@ -65,10 +66,10 @@ typedef struct Rel
 
 /*
  * rel_open: open a table with RowExclusiveLock (to write) or
- * AccessShareLock (to read).  55000 if the extension's tables are not there
- * or are not ordinary local tables.  The lock stays until the transaction
- * ends; the relation must be closed by rel_close unless an error ends the
- * call.
+ * AccessShareLock (to read).  55000 if the extension's tables are not there,
+ * are not ordinary local tables, or are of a version that this library does
+ * not know.  The lock stays until the transaction ends; the relation must be
+ * closed by rel_close unless an error ends the call.
  */
 extern Rel *rel_open(RelId id, LOCKMODE lockmode);
 extern void rel_close(Rel *rel);

@@ -42,13 +42,13 @@
 #include "account.h"
 #include "clock.h"
 #include "compat.h"
-#include "guard.h"
 #include "guc.h"
 #include "input.h"
 #include "key.h"
 #include "memo.h"
 #include "remote.h"
 #include "transfer.h"
+#include "version.h"
 
 /* The columns of an answer. */
 enum
@@ -313,12 +313,17 @@ same_value(Jsonb *a, Jsonb *b, const char *name)
 								  &JsonbValueToJsonb(y)->root) == 0;
 }
 
-/* The first argument in which a request differs from the stored one. */
+/*
+ * The first argument in which a request differs from the stored one.  Another
+ * not_after is no other request: the memo does not cover it, and who lost his
+ * copy in a restore cannot repeat it.
+ */
 static const char *
 first_difference(const Execution *execution, Jsonb *stored)
 {
 	for (int i = 0; i < execution->call.count; i++)
-		if (!same_value(execution->row.request, stored,
+		if (strcmp(execution->call.names[i], "not_after") != 0 &&
+			!same_value(execution->row.request, stored,
 						execution->call.names[i]))
 			return execution->call.names[i];
 	return NULL;
@@ -641,12 +646,14 @@ static const char capabilities_sql[] =
 " 'server_now', $4,"
 " 'grants', coalesce(jsonb_agg(jsonb_build_object("
 "   'ledger', g.ledger_id, 'asset', a.asset, 'scale', s.scale,"
+"   'posted', a.posted, 'available', b.available,"
 "   'deposit', EXISTS (SELECT FROM teller.remote_mandate AS m"
 "     WHERE m.ledger_id = g.ledger_id AND m.grantee = g.grantee))"
 "   ORDER BY g.ledger_id), '[]'))"
 " FROM teller.remote_grant AS g"
 " JOIN teller.account AS a USING (ledger_id, account_id)"
-" JOIN teller.asset AS s USING (asset)"
+" JOIN teller.asset AS s USING (asset),"
+" LATERAL teller.balance(g.ledger_id, g.account_id) AS b"
 " WHERE g.grantee = $2";
 
 PG_FUNCTION_INFO_V1(teller_remote_capabilities);

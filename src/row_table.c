@@ -45,6 +45,7 @@
 #include "compat.h"
 #include "input.h"
 #include "row_table.h"
+#include "version.h"
 
 /* More tables than this, and the backend starts over. */
 #define ROW_TABLES_MAX 256
@@ -354,6 +355,7 @@ row_table_argument(FunctionCallInfo fcinfo, int arg, LOCKMODE mode,
 				   Relation *rel)
 {
 	input_require(fcinfo, arg, "rel");
+	version_require();
 	return row_table_open(PG_GETARG_OID(arg), mode, rel);
 }
 

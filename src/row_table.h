@@ -75,7 +75,10 @@ typedef struct RowTable
  */
 extern RowTable *row_table_open(Oid relid, LOCKMODE mode, Relation *rel);
 
-/* The argument rel: 22004 if it is NULL, else row_table_open. */
+/*
+ * The argument rel: 22004 if it is NULL, 55000 if library and SQL objects do
+ * not fit together, else row_table_open.
+ */
 extern RowTable *row_table_argument(FunctionCallInfo fcinfo, int arg,
 									LOCKMODE mode, Relation *rel);
 

@@ -65,14 +65,19 @@ typedef enum OptionForm
 	FORM_COUNT,					/* 1 to MAX_IN_FLIGHT_MAX; into an int */
 	FORM_TIMEOUT,				/* a time with its unit; into an int of ms */
 	FORM_RETENTION,				/* a time with its unit; into an int of s */
-	FORM_LEDGER					/* a bigint; into Server.ledger */
+	FORM_LEDGER,				/* a bigint; into Server.ledger */
+	FORM_SWITCH,				/* a boolean */
+	FORM_URL,					/* http or https; see server_url_is_valid */
+	FORM_USER					/* not empty, no colon */
 } OptionForm;
 
 typedef enum OptionPlace
 {
-	PLACE_SERVER,				/* CREATE SERVER, for libpq */
+	PLACE_SERVER,				/* CREATE SERVER, for the transport */
+	PLACE_SERVER_OWNER,			/* the same, our owner's members only: it
+								 * opens the network that the server is in */
 	PLACE_POLICY,				/* CREATE SERVER, for us */
-	PLACE_MAPPING,				/* CREATE USER MAPPING, for libpq */
+	PLACE_MAPPING,				/* CREATE USER MAPPING, for the transport */
 	PLACE_MAPPING_FILE			/* the same, superusers only: the server
 								 * reads a file of theirs */
 } OptionPlace;
@@ -80,48 +85,69 @@ typedef enum OptionPlace
 typedef struct OptionRule
 {
 	const char *name;
+	uint32		kinds;			/* of servers that have it; a mask */
 	OptionPlace place;
 	OptionForm	form;
 	const char *words;			/* FORM_WORD: separated by blanks */
 	size_t		offset;			/* PLACE_POLICY: its field in Server */
 } OptionRule;
 
+#define KIND(kind) (1u << (kind))
+#define POSTGRES KIND(SERVER_POSTGRES)
+#define HTTP KIND(SERVER_HTTP)
+#define ANY_KIND (KIND(SERVER_KINDS) - 1)
+
 #define SSL_MODES "disable allow prefer require verify-ca verify-full"
 #define TLS_VERSIONS "TLSv1.2 TLSv1.3"
 
 static const OptionRule rules[] = {
-	{"host", PLACE_SERVER, FORM_TEXT},
-	{"hostaddr", PLACE_SERVER, FORM_TEXT},
-	{"port", PLACE_SERVER, FORM_PORT},
-	{"dbname", PLACE_SERVER, FORM_TEXT},
-	{"requirepeer", PLACE_SERVER, FORM_TEXT},
-	{"sslmode", PLACE_SERVER, FORM_WORD, SSL_MODES},
-	{"sslrootcert", PLACE_SERVER, FORM_TEXT},
-	{"sslcrl", PLACE_SERVER, FORM_TEXT},
-	{"sslcrldir", PLACE_SERVER, FORM_TEXT},
-	{"sslsni", PLACE_SERVER, FORM_WORD, "0 1"},
-	{"ssl_min_protocol_version", PLACE_SERVER, FORM_WORD, TLS_VERSIONS},
-	{"ssl_max_protocol_version", PLACE_SERVER, FORM_WORD, TLS_VERSIONS},
-	{"channel_binding", PLACE_SERVER, FORM_WORD, "disable prefer require"},
+	{"host", POSTGRES, PLACE_SERVER, FORM_TEXT},
+	{"hostaddr", POSTGRES, PLACE_SERVER, FORM_TEXT},
+	{"port", POSTGRES, PLACE_SERVER, FORM_PORT},
+	{"dbname", POSTGRES, PLACE_SERVER, FORM_TEXT},
+	{"requirepeer", POSTGRES, PLACE_SERVER, FORM_TEXT},
+	{"sslmode", POSTGRES, PLACE_SERVER, FORM_WORD, SSL_MODES},
+	{"sslrootcert", POSTGRES, PLACE_SERVER, FORM_TEXT},
+	{"sslcrl", POSTGRES, PLACE_SERVER, FORM_TEXT},
+	{"sslcrldir", POSTGRES, PLACE_SERVER, FORM_TEXT},
+	{"sslsni", POSTGRES, PLACE_SERVER, FORM_WORD, "0 1"},
+	{"ssl_min_protocol_version", POSTGRES, PLACE_SERVER, FORM_WORD,
+	TLS_VERSIONS},
+	{"ssl_max_protocol_version", POSTGRES, PLACE_SERVER, FORM_WORD,
+	TLS_VERSIONS},
+	{"channel_binding", POSTGRES, PLACE_SERVER, FORM_WORD,
+	"disable prefer require"},
 
-	{"ledger", PLACE_POLICY, FORM_LEDGER, NULL, offsetof(Server, ledger)},
-	{"max_in_flight", PLACE_POLICY, FORM_COUNT, NULL,
+	{"ledger", POSTGRES | KIND(SERVER_PULL), PLACE_POLICY, FORM_LEDGER, NULL,
+	offsetof(Server, ledger)},
+	{"max_in_flight", ANY_KIND, PLACE_POLICY, FORM_COUNT, NULL,
 	offsetof(Server, max_in_flight)},
-	{"timeout", PLACE_POLICY, FORM_TIMEOUT, NULL,
+	{"timeout", ANY_KIND, PLACE_POLICY, FORM_TIMEOUT, NULL,
 	offsetof(Server, timeout_ms)},
-	{"can_fence", PLACE_POLICY, FORM_FLAG, NULL, offsetof(Server, can_fence)},
-	{"can_lookup", PLACE_POLICY, FORM_FLAG, NULL,
+	{"can_fence", ANY_KIND, PLACE_POLICY, FORM_FLAG, NULL,
+	offsetof(Server, can_fence)},
+	{"can_lookup", ANY_KIND, PLACE_POLICY, FORM_FLAG, NULL,
 	offsetof(Server, can_lookup)},
-	{"honours_memo", PLACE_POLICY, FORM_FLAG, NULL,
+	{"honours_memo", ANY_KIND, PLACE_POLICY, FORM_FLAG, NULL,
 	offsetof(Server, honours_memo)},
-	{"memo_retention", PLACE_POLICY, FORM_RETENTION, NULL,
+	{"memo_retention", ANY_KIND, PLACE_POLICY, FORM_RETENTION, NULL,
 	offsetof(Server, memo_retention_s)},
 
-	{"user", PLACE_MAPPING, FORM_TEXT},
-	{"password", PLACE_MAPPING, FORM_TEXT},
-	{"sslcert", PLACE_MAPPING_FILE, FORM_TEXT},
-	{"sslkey", PLACE_MAPPING_FILE, FORM_TEXT},
-	{"sslpassword", PLACE_MAPPING_FILE, FORM_TEXT}
+	{"user", POSTGRES, PLACE_MAPPING, FORM_TEXT},
+	{"password", POSTGRES | HTTP, PLACE_MAPPING, FORM_TEXT},
+	{"sslcert", POSTGRES, PLACE_MAPPING_FILE, FORM_TEXT},
+	{"sslkey", POSTGRES, PLACE_MAPPING_FILE, FORM_TEXT},
+	{"sslpassword", POSTGRES, PLACE_MAPPING_FILE, FORM_TEXT},
+
+	{"url", HTTP, PLACE_SERVER, FORM_URL},
+	{"ca_file", HTTP, PLACE_SERVER, FORM_TEXT},
+	{"allow_insecure", HTTP, PLACE_SERVER, FORM_SWITCH},
+	{"allow_private", HTTP, PLACE_SERVER_OWNER, FORM_SWITCH},
+	{"token", HTTP, PLACE_MAPPING, FORM_TEXT},
+	{"user", HTTP, PLACE_MAPPING, FORM_USER},
+	{"cert_file", HTTP, PLACE_MAPPING_FILE, FORM_TEXT},
+	{"key_file", HTTP, PLACE_MAPPING_FILE, FORM_TEXT},
+	{"key_password", HTTP, PLACE_MAPPING_FILE, FORM_TEXT}
 };
 
 /* The names of our wrappers; only a superuser can make or rename one. */
@@ -132,10 +158,11 @@ static const char *const wrapper_names[SERVER_KINDS] = {
 };
 
 static const OptionRule *
-find_rule(const char *name)
+find_rule(ServerKind kind, const char *name)
 {
 	for (int i = 0; i < lengthof(rules); i++)
-		if (strcmp(rules[i].name, name) == 0)
+		if ((rules[i].kinds & KIND(kind)) != 0 &&
+			strcmp(rules[i].name, name) == 0)
 			return &rules[i];
 	return NULL;
 }
@@ -252,6 +279,15 @@ read_option(const OptionRule *rule, const char *value, Server *server)
 		case FORM_LEDGER:
 			return read_ledger(value, (int64 *) field) ? NULL :
 				"It must be the number of a ledger at the remote, a bigint.";
+		case FORM_SWITCH:
+			return parse_bool(value, &(bool) {0}) ? NULL :
+				"It must be on or off.";
+		case FORM_URL:
+			return server_url_is_valid(value) ? NULL :
+				"It must be like https://bank.example:8443/ledger, without a user, a question mark or a number sign.";
+		case FORM_USER:
+			return strchr(value, ':') == NULL ? NULL :
+				"It must not contain a colon.";
 	}
 	pg_unreachable();
 }
@@ -264,6 +300,7 @@ rule_is_valid_in(const OptionRule *rule, Oid catalog)
 	switch (rule->place)
 	{
 		case PLACE_SERVER:
+		case PLACE_SERVER_OWNER:
 		case PLACE_POLICY:
 			return catalog == ForeignServerRelationId;
 		case PLACE_MAPPING:
@@ -275,7 +312,7 @@ rule_is_valid_in(const OptionRule *rule, Oid catalog)
 
 /* Says where an option belongs, or what may stand here. */
 static char *
-hint_for_unknown(const OptionRule *rule, Oid catalog)
+hint_for_unknown(ServerKind kind, const OptionRule *rule, Oid catalog)
 {
 	StringInfoData names;
 
@@ -287,7 +324,8 @@ hint_for_unknown(const OptionRule *rule, Oid catalog)
 						rule->name);
 	initStringInfo(&names);
 	for (int i = 0; i < lengthof(rules); i++)
-		if (rule_is_valid_in(&rules[i], catalog))
+		if ((rules[i].kinds & KIND(kind)) != 0 &&
+			rule_is_valid_in(&rules[i], catalog))
 			appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "",
 							 rules[i].name);
 	return names.len > 0 ?
@@ -295,22 +333,48 @@ hint_for_unknown(const OptionRule *rule, Oid catalog)
 		pstrdup("There are no valid options here.");
 }
 
-static void
-check_option(const char *name, const char *value, Oid catalog)
+static bool
+is_trusted(Oid role)
 {
-	const OptionRule *rule = find_rule(name);
+	return superuser_arg(role) || has_privs_of_role(role, access_owner());
+}
+
+static void
+check_right(const OptionRule *rule)
+{
+	if (rule->place == PLACE_MAPPING_FILE && !superuser())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to set option \"%s\"", rule->name),
+				 errdetail("It makes the server read a file.  Only superusers may set it.")));
+	if (rule->place == PLACE_SERVER_OWNER && !is_trusted(GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to set option \"%s\"", rule->name),
+				 errdetail("It opens the network that the server is in.  Only members of the owner of pg_teller may set it.")));
+}
+
+/* A url with an at sign has a user in it, and perhaps a password. */
+static bool
+is_unspeakable(const OptionRule *rule, const char *value)
+{
+	return has_control_character(value) ||
+		(rule->form == FORM_URL && strchr(value, '@') != NULL);
+}
+
+static void
+check_option(ServerKind kind, const char *name, const char *value,
+			 Oid catalog)
+{
+	const OptionRule *rule = find_rule(kind, name);
 	const char *hint;
 
 	if (rule == NULL || !rule_is_valid_in(rule, catalog))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid option \"%s\"", name),
-				 errhint("%s", hint_for_unknown(rule, catalog))));
-	if (rule->place == PLACE_MAPPING_FILE && !superuser())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to set option \"%s\"", name),
-				 errdetail("It makes the server read a file.  Only superusers may set it.")));
+				 errhint("%s", hint_for_unknown(kind, rule, catalog))));
+	check_right(rule);
 	hint = read_option(rule, value, NULL);
 
 	/* A value out of a user mapping is a secret, and is not repeated. */
@@ -323,30 +387,77 @@ check_option(const char *name, const char *value, Oid catalog)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for option \"%s\": \"%s\"", name,
-						has_control_character(value) ? "..." : value),
+						is_unspeakable(rule, value) ? "..." : value),
 				 errhint("%s", hint)));
 }
 
 /*
- * teller_postgres_validator(options text[], catalog oid): raises 22023 for an
- * option that is unknown, in the wrong place or of a wrong value, 42501 for
- * one that only superusers may set.
+ * Raises 22023 for an option that is unknown, in the wrong place or of a wrong
+ * value, 42501 for one that the user may not set.
  */
-PG_FUNCTION_INFO_V1(teller_postgres_validator);
-Datum
-teller_postgres_validator(PG_FUNCTION_ARGS)
+static void
+check_options(ServerKind kind, List *options, Oid catalog)
 {
-	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
-	Oid			catalog = PG_GETARG_OID(1);
 	ListCell   *cell;
 
 	foreach(cell, options)
 	{
 		DefElem    *option = lfirst_node(DefElem, cell);
 
-		check_option(option->defname, option->arg ? defGetString(option) : "",
-					 catalog);
+		check_option(kind, option->defname,
+					 option->arg ? defGetString(option) : "", catalog);
 	}
+}
+
+const char *
+server_option_hint(ServerKind kind, const char *name, const char *value,
+				   Oid catalog)
+{
+	const OptionRule *rule = find_rule(kind, name);
+
+	return rule == NULL || !rule_is_valid_in(rule, catalog) ?
+		"There is no such option here." : read_option(rule, value, NULL);
+}
+
+PG_FUNCTION_INFO_V1(teller_postgres_validator);
+
+/* teller.postgres_validator: see its COMMENT. */
+Datum
+teller_postgres_validator(PG_FUNCTION_ARGS)
+{
+	check_options(SERVER_POSTGRES, untransformRelOptions(PG_GETARG_DATUM(0)),
+				  PG_GETARG_OID(1));
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(teller_pull_validator);
+
+/* teller.pull_validator: see its COMMENT. */
+Datum
+teller_pull_validator(PG_FUNCTION_ARGS)
+{
+	check_options(SERVER_PULL, untransformRelOptions(PG_GETARG_DATUM(0)),
+				  PG_GETARG_OID(1));
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(teller_http_validator);
+
+/* teller.http_validator: see its COMMENT. */
+Datum
+teller_http_validator(PG_FUNCTION_ARGS)
+{
+	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
+	const char *hint = NULL;
+	const char *problem;
+
+	check_options(SERVER_HTTP, options, PG_GETARG_OID(1));
+	problem = server_http_conflict(options, PG_GETARG_OID(1), &hint);
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s", problem),
+				 errhint("%s", hint)));
 	PG_RETURN_VOID();
 }
 
@@ -408,7 +519,7 @@ read_policy(Server *server)
 	foreach(cell, server->options)
 	{
 		DefElem    *option = lfirst_node(DefElem, cell);
-		const OptionRule *rule = find_rule(option->defname);
+		const OptionRule *rule = find_rule(server->kind, option->defname);
 
 		if (rule == NULL || rule->place != PLACE_POLICY)
 			continue;			/* the transport's */
@@ -522,12 +633,6 @@ server_login(const Server *server, Oid userid, ServerLogin *login)
 	}
 }
 
-static bool
-is_trusted(Oid role)
-{
-	return superuser_arg(role) || has_privs_of_role(role, access_owner());
-}
-
 /*
  * A mapping for PUBLIC can only be written by the server's owner, one for a
  * role also by that role, if it has USAGE on the server.
@@ -573,7 +678,7 @@ add_given_options(ServerOptions *options, int *count, List *given)
 	foreach(cell, given)
 	{
 		DefElem    *option = lfirst_node(DefElem, cell);
-		const OptionRule *rule = find_rule(option->defname);
+		const OptionRule *rule = find_rule(SERVER_POSTGRES, option->defname);
 
 		if (rule != NULL && rule->place != PLACE_POLICY && option->arg != NULL)
 			add_option(options, count, rule->name, defGetString(option));

@@ -105,6 +105,41 @@ extern void server_libpq_options(const Server *server,
 								 ServerOptions *options);
 
 /*
+ * server_http_options: what a server of wrapper teller_http and a user mapping
+ * say, in the current memory context.  Tests all of it again.  Returns NULL,
+ * or what is wrong, without secrets.
+ */
+typedef struct ServerHttpOptions
+{
+	const char *url;			/* without a slash at the end */
+	const char *ca_file;		/* NULL: the system's authorities */
+	bool		allow_insecure; /* http is no mistake */
+	bool		allow_private;	/* and neither is an address in our network */
+	const char *token;			/* secret; NULL: none; so are the next five */
+	const char *user;
+	const char *password;		/* secret */
+	const char *cert_file;
+	const char *key_file;
+	const char *key_password;	/* secret */
+} ServerHttpOptions;
+
+extern const char *server_http_options(const Server *server,
+									   const ServerLogin *login,
+									   ServerHttpOptions *options);
+
+/* server_http.c: what one URL is not, and what options are not together. */
+extern bool server_url_is_valid(const char *url);
+extern const char *server_http_conflict(List *options, Oid catalog,
+										const char **hint);
+
+/*
+ * server_option_hint: what is wrong with the value of an option of this kind
+ * of server or of its user mappings, as a hint; NULL: nothing.
+ */
+extern const char *server_option_hint(ServerKind kind, const char *name,
+									  const char *value, Oid catalog);
+
+/*
  * server_scrub_environment: libpq takes what it is not told from the
  * environment, which is that of whoever started the database server, and an
  * empty value does not prevent it.  So the variables go, for this process.

@@ -22,8 +22,8 @@
 #include "utils/tuplestore.h"
 
 #include "compat.h"
-#include "guard.h"
 #include "shmem.h"
+#include "version.h"
 
 /*
  * Beside a worker per background worker slot: databases that are being
@@ -68,7 +68,7 @@ board_init(void)
 	pg_atomic_init_u32(&board->launcher_procno, 0);
 	for (int i = 0; i < BOARD_OUTCOMES; i++)
 		ConditionVariableInit(&board->outcomes[i]);
-	ConditionVariableInit(&board->check.changed);
+	ConditionVariableInit(&board->ask.changed);
 	board->nentries = board_entries();
 	for (int i = 0; i < board->nentries; i++)
 	{

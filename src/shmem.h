@@ -20,6 +20,7 @@
 #include "storage/condition_variable.h"
 #include "storage/lwlock.h"
 #include "storage/spin.h"
+#include "utils/uuid.h"
 
 #include "stats.h"
 
@@ -27,7 +28,7 @@
 #define BOARD_WAITING_LEN 64
 #define BOARD_MAX_TOLD 16
 #define BOARD_SAYS_LEN 512
-#define BOARD_CAPABILITIES_LEN 16384
+#define BOARD_TEXT_LEN 65536
 #define BOARD_OUTCOMES 256
 #define BOARD_CIRCUITS 32
 
@@ -102,29 +103,34 @@ typedef struct BoardEntry
 	BoardCircuit circuits[BOARD_CIRCUITS];
 } BoardEntry;
 
-/* What a session asks a worker to try at a server; see check.c. */
-typedef enum CheckState
+/* What a session asks a remote through a worker; see ask.c. */
+typedef enum AskState
 {
-	CHECK_FREE,
-	CHECK_ASKED,				/* by a session, of the worker of dboid */
-	CHECK_RUNNING,				/* the worker has taken it up */
-	CHECK_ANSWERED
-} CheckState;
+	ASK_FREE,
+	ASK_ASKED,					/* by a session, of the worker of dboid */
+	ASK_RUNNING,				/* the worker has taken it up */
+	ASK_ANSWERED
+} AskState;
 
 /* One at a time.  All: lock. */
-typedef struct BoardCheck
+typedef struct BoardAsk
 {
-	CheckState	state;
+	AskState	state;
 	uint64		ticket;			/* of the session that has it */
 	Oid			dboid;
+	int			verb;			/* CallVerb */
 	Oid			server;
 	Oid			userid;
+	pg_uuid_t	origin;			/* this and the next two: of a list */
+	TimestampTz after;
+	int			max_rows;
 	bool		reached;		/* the remote answered */
+	bool		too_long;		/* more than fits into text */
 	char		sqlstate[6];
 	char		says[BOARD_SAYS_LEN];
-	char		capabilities[BOARD_CAPABILITIES_LEN];
+	char		text[BOARD_TEXT_LEN];
 	ConditionVariable changed;
-} BoardCheck;
+} BoardAsk;
 
 typedef struct Board
 {
@@ -141,7 +147,7 @@ typedef struct Board
 	/* Operations have ended; by the hash of the id.  See await.c. */
 	ConditionVariable outcomes[BOARD_OUTCOMES];
 
-	BoardCheck	check;
+	BoardAsk	ask;
 
 	char		launcher_error[BOARD_ERROR_LEN];	/* lock.  Why databases go
 													 * without a worker */

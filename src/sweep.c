@@ -22,6 +22,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "clock.h"
 #include "compat.h"
 #include "expire.h"
 #include "guc.h"
@@ -293,5 +294,5 @@ sweep_run(void)
 
 	WAIT_POINT("worker_sweep");
 	next = sweep_old();
-	return Min(next, sweep_holds());
+	return clock_earlier(next, sweep_holds());
 }

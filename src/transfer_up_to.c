@@ -81,6 +81,7 @@ decide(const void *arg)
 										"max_amount");
 	Amount		least = least_amount(request, movement->scale, amount);
 	JournalRow *row;
+	Amount		room;
 
 	/* What a transfer of the least would be refused for, this is too. */
 	movement->denial = account_test_debit(movement->set, movement->debit,
@@ -90,8 +91,10 @@ decide(const void *arg)
 											   movement->credit, least);
 	if (movement->denial != NULL)
 		return movement;
-	amount = Min(amount, account_room(movement->set, movement->debit, true));
-	amount = Min(amount, account_room(movement->set, movement->credit, false));
+	room = account_room(movement->set, movement->debit, true);
+	amount = Min(amount, room);
+	room = account_room(movement->set, movement->credit, false);
+	amount = Min(amount, room);
 	movement->amount = amount;
 	row = movement_post(movement, "transfer", amount);
 	row->metadata = request->metadata;

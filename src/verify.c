@@ -47,7 +47,8 @@ static const char full_sql[] =
 	" UNION ALL SELECT * FROM teller.verify_hold_events($1, NULL)"
 	" UNION ALL SELECT * FROM teller.verify_reversals($1, NULL)"
 	" UNION ALL SELECT * FROM teller.verify_effects($1, NULL)"
-	" UNION ALL SELECT * FROM teller.verify_operations($1)";
+	" UNION ALL SELECT * FROM teller.verify_operations($1)"
+	" UNION ALL SELECT * FROM teller.verify_continuations($1)";
 
 static const char quick_sql[] =
 	"SELECT * FROM teller.verify_recent($1, $2)"

@@ -26,6 +26,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
+#include "storage/condition_variable.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -39,6 +40,8 @@ static struct
 {
 	bool		worker;
 	TimestampTz deadline;
+	bool		waiters;		/* any of the next */
+	bool		outcomes[BOARD_OUTCOMES];
 	bool		launcher;
 	bool		rescan;
 	List	   *leaving;		/* BoardEntry; in TopTransactionContext */
@@ -86,9 +89,20 @@ end_leaving(void)
 	board_tell_rescan();
 }
 
+/* A broadcast takes spinlocks and sets latches, and no more. */
+static void
+wake_waiters(void)
+{
+	for (int i = 0; i < BOARD_OUTCOMES; i++)
+		if (pending.outcomes[i])
+			ConditionVariableBroadcast(&board->outcomes[i]);
+}
+
 static void
 tell_after_commit(void)
 {
+	if (pending.waiters)
+		wake_waiters();
 	if (pending.worker)
 		wake_worker(pending.deadline);
 	if (pending.launcher)
@@ -143,6 +157,15 @@ wake_at_commit(TimestampTz deadline)
 	if (!pending.worker || deadline < pending.deadline)
 		pending.deadline = deadline;
 	pending.worker = true;
+}
+
+void
+wake_waiters_at_commit(int place)
+{
+	if (!teller_is_preloaded())
+		return;
+	ensure_registered();
+	pending.waiters = pending.outcomes[place] = true;
 }
 
 void

@@ -33,6 +33,12 @@ extern bool teller_is_preloaded(void);
 extern void wake_at_commit(TimestampTz deadline);
 
 /*
+ * wake_waiters_at_commit: an operation ended in this transaction.  Once it has
+ * committed, those who wait at this place of board->outcomes look (await.c).
+ */
+extern void wake_waiters_at_commit(int place);
+
+/*
  * wake_launcher_at_commit: the extension came or went in this database.  Once
  * the transaction has committed, the launcher looks again.
  */

@@ -3,7 +3,8 @@
  * worker.c
  *	  The worker of one database.
  *
- * A loop around phases: expire the holds that are due, dispatch operations.
+ * A loop around phases: expire the holds that are due, dispatch operations,
+ * run continuations.
  * Each phase works in short transactions of its own and says when it is next
  * due.  In between the worker sleeps, with no transaction and no lock, until
  * the earliest of these times, a commit that made work (wake.c), a socket, an
@@ -41,30 +42,29 @@
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "clock.h"
 #include "compat.h"
+#include "continuation.h"
 #include "dispatch.h"
-#include "guard.h"
 #include "guc.h"
 #include "launcher.h"
 #include "shmem.h"
 #include "sweep.h"
+#include "version.h"
 #include "waitpoint.h"
 #include "wake.h"
 #include "worker.h"
 
 #define LONGEST_SLEEP_MS	10000
 #define ERROR_PAUSE_MS		1000
+#define CONTINUATION_DELAY_MS 20
 #define LOG_PERIOD_MS		60000
 #define LOG_MAX				10
-
-/* The versions of the SQL objects that this library works with. */
-static const char *const known_versions[] = {TELLER_VERSION};
 
 /* One kind of work. */
 typedef struct Phase
@@ -84,12 +84,14 @@ static TimestampTz dispatch_phase_run(void);
 enum
 {
 	PHASE_SWEEP,
-	PHASE_DISPATCH
+	PHASE_DISPATCH,
+	PHASE_CONTINUATION
 };
 
 static Phase phases[] = {
 	[PHASE_SWEEP] = {.name = "expire holds",.run = sweep_run},
-	[PHASE_DISPATCH] = {.name = "dispatch operations",.run = dispatch_phase_run}
+	[PHASE_DISPATCH] = {.name = "dispatch operations",.run = dispatch_phase_run},
+	[PHASE_CONTINUATION] = {.name = "run continuations",.run = continuation_run}
 };
 
 /* Of this process; nothing here is anybody else's business. */
@@ -212,6 +214,14 @@ asked_to_leave(void)
 	return asked;
 }
 
+/* Without the lock, which a signal handler cannot take. */
+bool
+worker_is_asked_to_leave(void)
+{
+	return me.entry != NULL && (me.entry->unwanted ||
+								pg_atomic_read_u32(&me.entry->leave_requests) > 0);
+}
+
 void
 worker_note_error(const char *message)
 {
@@ -275,15 +285,6 @@ finish(WorkerEnd end)
 	me.end = end;
 }
 
-static bool
-version_is_known(const char *version)
-{
-	for (int i = 0; i < lengthof(known_versions); i++)
-		if (strcmp(known_versions[i], version) == 0)
-			return true;
-	return false;
-}
-
 static void
 note_mismatch(const char *version)
 {
@@ -294,11 +295,11 @@ note_mismatch(const char *version)
 	me.mismatch = true;
 	snprintf(text, sizeof(text),
 			 "extension pg_teller has version %s, the library is %s",
-			 version, TELLER_VERSION);
+			 version, teller_library_version);
 	worker_note_error(text);
 	ereport(LOG,
 			(errmsg("pg_teller worker is idle: %s", text),
-			 errhint("Run ALTER EXTENSION pg_teller UPDATE, or restart the server if its library is the older one.")));
+			 errhint("%s", version_hint(version))));
 }
 
 /*
@@ -440,6 +441,19 @@ is_busy(const ErrorData *error)
 		error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE;
 }
 
+/* Interrupts are held. */
+static void
+forget_error(void)
+{
+	LWLockReleaseAll();
+	ConditionVariableCancelSleep();
+	pgstat_report_wait_end();
+	AbortOutOfAnyTransaction();
+	MemoryContextSwitchTo(me.context);
+	FlushErrorState();
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
 void
 worker_report_error(void)
 {
@@ -451,14 +465,21 @@ worker_report_error(void)
 	worker_note_error(error->message);
 	if (!is_busy(error))
 		log_error(me.phase, error->message);
-	LWLockReleaseAll();
-	ConditionVariableCancelSleep();
-	pgstat_report_wait_end();
-	AbortOutOfAnyTransaction();
-	MemoryContextSwitchTo(me.context);
-	FlushErrorState();
-	pgstat_report_activity(STATE_IDLE, NULL);
+	forget_error();
 	RESUME_INTERRUPTS();
+}
+
+ErrorData *
+worker_recover(void)
+{
+	ErrorData  *error;
+
+	HOLD_INTERRUPTS();
+	MemoryContextSwitchTo(me.context);
+	error = CopyErrorData();
+	forget_error();
+	RESUME_INTERRUPTS();
+	return error;
 }
 
 static void
@@ -477,7 +498,7 @@ phase_run(Phase *phase)
 	me.phase = phase;
 	PG_TRY();
 	{
-		phase->next = Min(phase->run(), in_ms(LONGEST_SLEEP_MS));
+		phase->next = clock_earlier(phase->run(), in_ms(LONGEST_SLEEP_MS));
 	}
 	PG_CATCH();
 	{
@@ -589,46 +610,6 @@ serve_orders(void)
 
 /* ---- the process ------------------------------------------------------- */
 
-/*
- * ALTER DATABASE SET and ALTER ROLE SET reach background workers too.  What
- * would change the meaning of our statements, or make them wait without end,
- * is set here for good.
- */
-static void
-override_settings(void)
-{
-	static const struct
-	{
-		const char *name;
-		const char *value;
-	}			settings[] =
-	{
-		{"role", "none"},
-		{"search_path", "pg_catalog, pg_temp"},
-		{"session_replication_role", "origin"},
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_deferrable", "off"},
-		{"default_tablespace", ""},
-		{"lock_timeout", "2s"},
-		{"statement_timeout", "0"},
-		TELLER_NO_TRANSACTION_TIMEOUT
-		{"idle_in_transaction_session_timeout", "0"},
-		{"idle_session_timeout", "0"},
-		{"datestyle", "ISO"},
-		{"intervalstyle", "postgres"},
-		{"bytea_output", "hex"},
-		{"extra_float_digits", "1"},
-		{"standard_conforming_strings", "on"},
-		{"max_parallel_workers_per_gather", "0"},
-		{"jit", "off"}
-	};
-
-	for (int i = 0; i < lengthof(settings); i++)
-		SetConfigOption(settings[i].name, settings[i].value, PGC_SUSET,
-						PGC_S_OVERRIDE);
-}
-
 static void
 handle_sigterm(SIGNAL_ARGS)
 {
@@ -643,7 +624,7 @@ connect_database(void)
 	pqsignal(SIGTERM, handle_sigterm);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(me.dboid, InvalidOid, 0);
-	override_settings();
+	worker_override_settings();
 	before_shmem_exit(stop_dispatch, (Datum) 0);
 	me.context = AllocSetContextCreate(TopMemoryContext, "pg_teller worker",
 									   ALLOCSET_DEFAULT_SIZES);
@@ -677,6 +658,7 @@ work(bool woken)
 {
 	Phase	   *sweep = &phases[PHASE_SWEEP];
 	Phase	   *dispatch = &phases[PHASE_DISPATCH];
+	Phase	   *continuation = &phases[PHASE_CONTINUATION];
 
 	if (!may_work())
 		return;
@@ -686,6 +668,30 @@ work(bool woken)
 	/* Not only when it is due: a socket may have news. */
 	if (!me.over && !is_paused(dispatch))
 		phase_run(dispatch);
+
+	/*
+	 * After it, so that what has just ended is told at once.  What others
+	 * ended may wait a little, so that not each wake-up costs a look.
+	 */
+	if (woken)
+		continuation->next = Min(continuation->next,
+								 in_ms(CONTINUATION_DELAY_MS));
+	if (!me.over && !is_paused(continuation) &&
+		(continuation_is_due() || is_due(continuation)))
+		phase_run(continuation);
+}
+
+/*
+ * What sessions are told: a hold that is due before this has to wake us.  The
+ * other phases may be due earlier, but they look at no hold.
+ */
+static TimestampTz
+next_sweep(void)
+{
+	Phase	   *sweep = &phases[PHASE_SWEEP];
+
+	return Min(is_paused(sweep) ? sweep->pause : sweep->next,
+			   in_ms(LONGEST_SLEEP_MS));
 }
 
 static TimestampTz
@@ -756,7 +762,8 @@ teller_worker_main(Datum arg)
 		if (me.over)
 			continue;
 		until = next_due();
-		publish(me.mismatch ? WORKER_VERSION_MISMATCH : WORKER_IDLE, until);
+		publish(me.mismatch ? WORKER_VERSION_MISMATCH : WORKER_IDLE,
+				next_sweep());
 		rest(until);
 	}
 }

@@ -41,8 +41,21 @@ extern void worker_transaction_end(void);
  */
 extern void worker_report_error(void);
 
+/*
+ * worker_recover: what worker_report_error does, without telling anybody: for
+ * errors that are not the worker's own.  The error is good until the main
+ * loop comes round.
+ */
+extern ErrorData *worker_recover(void);
+
+/* worker_override_settings: once, when the database is connected. */
+extern void worker_override_settings(void);
+
 /* The main loop wants to stop or look elsewhere: start nothing long. */
 extern bool worker_must_yield(void);
+
+/* Somebody wants the database for himself.  Also right in a signal handler. */
+extern bool worker_is_asked_to_leave(void);
 
 /* For teller.worker_status; none of these raises. */
 extern void worker_note_error(const char *message);

@@ -4,6 +4,6 @@
 REVOKE ALL ON SCHEMA teller, teller_remote FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA teller FROM PUBLIC;
 GRANT SELECT ON teller.movement, teller.posting, teller.account_balance,
-	teller.open_hold, teller.limit_change, teller.operation, teller.attempt, teller.finding,
+	teller.open_hold, teller.limit_change, teller.operation, teller.attempt, teller.finding, teller.reconciliation, teller.continuation,
 	teller.worker_status,
 	teller.stats, teller.server_health, teller.in_doubt, teller.config_check TO PUBLIC;

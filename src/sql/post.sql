@@ -35,6 +35,24 @@ Result: a row for each item in the order given: its ordinal from 1, the batch, a
 Errors: TL001, TL002, TL004, TL005 (atomic mode; in independent mode they are the item's reason), TL003, TL007, TL009, TL012, 22003, 22004, 22023, 54000, 55000 (closed period), 42501, 40001. An error about one item says which in its CONTEXT: item 3 of the batch.
 Locks: all accounts FOR NO KEY UPDATE by account_id until the transaction ends. Exact at READ COMMITTED; above it a stale caller gets 40001. Right: post.$$;
 
+CREATE FUNCTION teller.transfer_from(
+	ledger bigint, debit_accounts bigint[], credit_account bigint, amount numeric,
+	key text DEFAULT NULL, effective_at timestamptz DEFAULT NULL,
+	metadata jsonb DEFAULT NULL, on_denial text DEFAULT 'raise',
+	request_time timestamptz DEFAULT NULL,
+	OUT ordinal integer, OUT batch_id uuid,
+	OUT id uuid, OUT status text, OUT reason text, OUT amount numeric,
+	OUT debit_balance numeric, OUT debit_version bigint,
+	OUT credit_balance numeric, OUT credit_version bigint,
+	OUT replayed boolean) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'teller_transfer_from' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION teller.transfer_from(bigint, bigint[], bigint, numeric, text, timestamptz, jsonb, text, timestamptz) IS
+$$Move one amount to credit_account out of several accounts, in the order given: each gives what is available above its min_balance until the amount is reached; all or nothing. An account without a minimum gives all that is still to be paid.
+Arguments: debit_accounts: 1 to 10000 accounts, each once; amount in units of the asset, above zero; key, effective_at, metadata (of every row), on_denial and request_time as in teller.transfer.
+Result: as teller.post, a row for each account that pays something, in their order; teller.reverse_batch() undoes them. A denial that is returned or recorded is one row: ordinal 1, status denied, the reason, amount 0, the rest null.
+Errors: TL001 (together they have not enough; the DETAIL has the sum), TL003, TL004, TL005 (an account is frozen or closed when its turn comes, whatever it has), TL007, TL009, TL012, 22003, 22004, 22023 (no account, one that is given twice or is credit_account too), 54000, 55000 (closed period), 42501, 40001.
+Locks: all accounts, those that pay nothing too, FOR NO KEY UPDATE by account_id until the transaction ends. Exact at READ COMMITTED; above it a stale caller gets 40001. Right: post.$$;
+
 CREATE FUNCTION teller.reverse(
 	ledger bigint, id uuid, amount numeric DEFAULT NULL, key text DEFAULT NULL,
 	on_denial text DEFAULT 'raise', request_time timestamptz DEFAULT NULL,

@@ -4,7 +4,7 @@
 CREATE FUNCTION teller_remote.capabilities() RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'teller_remote_capabilities' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION teller_remote.capabilities() IS
-$$What this remote can do, and what the calling role has here: product, version, contract (1), directions, can_lookup, can_fence, honours_memo, memo_retention (null: for ever), writable (false on a standby and in a read-only transaction), server_now, and grants: an array with ledger, asset, scale, and deposit (whether there is a mandate for any account).
+$$What this remote can do, and what the calling role has here: product, version, contract (1), directions, can_lookup, can_fence, honours_memo, memo_retention (null: for ever), writable (false on a standby and in a read-only transaction), server_now, and grants: an array with ledger, asset, scale, posted and available (the balance of the caller's account, in units of the asset), and deposit (whether there is a mandate for any account).
 Errors: none. Locks: none. Right: any role.$$;
 
 CREATE FUNCTION teller_remote.execute(
@@ -20,7 +20,7 @@ $$Execute a request of another ledger, once for each memo, or answer what became
 Call it as SELECT * FROM teller_remote.execute(...), once in each transaction.
 Arguments: memo (32 bytes) names the request; origin: the instance that asks; ledger: a ledger here; direction: withdraw (the caller's account pays the named one) or deposit (the named account pays the caller's, which takes a mandate); account: a name on that ledger; amount in units of the asset; nonce: the asker's, kept in the journal; not_after: from then on, by the clock here, it is not executed; payload: kept with the answer. All but payload are required.
 Result: memo; status; reference: the id of the journal row; reason; amount and asset as executed, else as asked; executed_at: when it was executed or refused; replayed: true if this was stored before; server_now: the clock here.
-status executed, rejected and expired are stored under the memo, together with their effect, and stay. reason of rejected: not_found (the named account), not_permitted (no mandate), same_account, asset_mismatch, invalid_amount (more decimals than the asset, or out of range), insufficient_funds, limit_exceeded, account_not_active. cancelled: a fence came first. conflict: the memo was used with another request; reason names the first argument that differs, and nothing is stored.
+status executed, rejected and expired are stored under the memo, together with their effect, and stay. reason of rejected: not_found (the named account), not_permitted (no mandate), same_account, asset_mismatch, invalid_amount (more decimals than the asset, or out of range), insufficient_funds, limit_exceeded, account_not_active. cancelled: a fence came first. conflict: the memo was used with another request; reason names the first argument that differs, and nothing is stored. Another not_after is no other request.
 Errors, after which nothing is stored: 22004, 22023 (memo, direction, amount not above zero, not_after), 22003 (a balance leaves 38 digits), 54000 (larger than teller.max_request_bytes), 25006 (standby, read-only transaction), 42501 (no account here, or a memo of another role), 40001, 40P01, 55P03, 57014.
 Locks: waits for a transaction that holds the same memo; both accounts FOR NO KEY UPDATE by account_id until the transaction ends. Exact at READ COMMITTED; above it a stale caller gets 40001. Raises synchronous_commit to on. Right: teller_remote.grant_remote to the calling role itself.$$;
 

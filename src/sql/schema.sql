@@ -270,9 +270,11 @@ CREATE TABLE teller.instance (
 	system_identifier	bigint NOT NULL,
 	database_oid		oid NOT NULL,
 	timeline			integer NOT NULL,
+	backup_start		text COLLATE "C" NOT NULL,
 	adopted_at			timestamptz NOT NULL
 );
 COMMENT ON TABLE teller.instance IS 'which server and database this one takes itself for; made at first use';
+COMMENT ON COLUMN teller.instance.backup_start IS 'where the base backup began that the server''s files come from; empty if from none';
 
 CREATE TABLE teller.settlement (
 	ledger_id	bigint NOT NULL,
@@ -303,6 +305,7 @@ CREATE TABLE teller.operation_data (
 	submitter			regrole NOT NULL,
 	reentrancy			text COLLATE "C" NOT NULL
 		CHECK (reentrancy IN ('reject', 'allow', 'queue')),
+	ticket				bigint NOT NULL,
 	hold_id				uuid NOT NULL,
 	state				text COLLATE "C" NOT NULL
 		CHECK (state IN ('stashed', 'held', 'in_flight', 'retry_wait', 'in_doubt',
@@ -326,6 +329,8 @@ CREATE TABLE teller.operation_data (
 	reference			text,
 	response			jsonb,
 	last_error			text,
+	on_complete			text COLLATE "C",
+	on_doubt			text COLLATE "C",
 	PRIMARY KEY (ledger_id, id),
 	CONSTRAINT operation_nonce UNIQUE (ledger_id, account_id, nonce),
 	CHECK ((state IN ('settled', 'refunded')) = (ended_at IS NOT NULL)),
@@ -334,11 +339,18 @@ CREATE TABLE teller.operation_data (
 CREATE UNIQUE INDEX operation_memo ON teller.operation_data (ledger_id, memo);
 CREATE INDEX operation_due ON teller.operation_data (ledger_id, server, next_try_at)
 	WHERE state IN ('held', 'retry_wait', 'in_doubt');
-CREATE INDEX operation_open ON teller.operation_data (ledger_id, account_id)
+-- Those that are out: few.  next_try_at is when the claim of one counts as lost.
+CREATE INDEX operation_out ON teller.operation_data (ledger_id, server, next_try_at)
+	WHERE state IN ('in_flight', 'fencing');
+CREATE UNIQUE INDEX operation_open ON teller.operation_data (ledger_id, account_id, ticket)
 	WHERE state NOT IN ('settled', 'refunded');
+CREATE INDEX operation_stashed ON teller.operation_data (ledger_id, account_id, ticket)
+	WHERE state = 'stashed';
 CREATE INDEX operation_deadline ON teller.operation_data (ledger_id, not_after)
 	WHERE state IN ('stashed', 'held', 'retry_wait');
 COMMENT ON TABLE teller.operation_data IS 'withdrawals to and deposits from external ledgers';
+COMMENT ON COLUMN teller.operation_data.reentrancy IS 'the mode that counted when it was submitted: the call''s, else the account''s';
+COMMENT ON COLUMN teller.operation_data.ticket IS 'drawn under the account''s lock: above those of all operations of the account that were open then';
 COMMENT ON COLUMN teller.operation_data.request IS 'the exact request, byte for byte the same on every retry';
 COMMENT ON COLUMN teller.operation_data.dirty IS 'an attempt may have reached the remote and nothing proves that it did not run';
 COMMENT ON COLUMN teller.operation_data.sends IS 'executes that may have left this machine';
@@ -346,6 +358,8 @@ COMMENT ON COLUMN teller.operation_data.rechecks IS 'lookups and fences sent in 
 COMMENT ON COLUMN teller.operation_data.last_attempt IS 'number of the newest attempt row: executes, lookups and fences';
 COMMENT ON COLUMN teller.operation_data.found_nothing IS 'a lookup in doubt found nothing at the remote';
 COMMENT ON COLUMN teller.operation_data.attempts IS 'executes that count towards teller.max_attempts';
+COMMENT ON COLUMN teller.operation_data.on_complete IS 'schema-qualified signature of the function that runs when it has ended; looked up each time';
+COMMENT ON COLUMN teller.operation_data.on_doubt IS 'the same for when it enters in_doubt or conflict';
 
 CREATE TABLE teller.attempt_data (
 	ledger_id		bigint NOT NULL,
@@ -365,7 +379,7 @@ CREATE TABLE teller.attempt_data (
 -- Leads teller.server_health to the calls of the last hour; updates stay HOT.
 CREATE INDEX attempt_started ON teller.attempt_data USING brin (started_at);
 COMMENT ON TABLE teller.attempt_data IS 'every request to a remote, committed and flushed before its first byte leaves';
-COMMENT ON COLUMN teller.attempt_data.worker IS 'the run of the worker that sent it';
+COMMENT ON COLUMN teller.attempt_data.worker IS 'the run of the worker that sent it, or the call of teller.claim that gave it out';
 
 CREATE TABLE teller.finding_data (
 	ledger_id		bigint NOT NULL,
@@ -378,6 +392,55 @@ CREATE TABLE teller.finding_data (
 	PRIMARY KEY (ledger_id, id)
 );
 COMMENT ON TABLE teller.finding_data IS 'what a person should look at, and what a person decided';
+
+CREATE TABLE teller.reconciliation_data (
+	ledger_id			bigint NOT NULL,
+	server				name NOT NULL,
+	settlement_account	bigint NOT NULL,
+	reconciled_at		timestamptz NOT NULL,
+	since				timestamptz,
+	posted				numeric NOT NULL,
+	remote_posted		numeric,
+	in_doubt			numeric NOT NULL,
+	executed_there		numeric NOT NULL,
+	late_in				numeric NOT NULL CHECK (late_in <= 0),
+	late_out			numeric NOT NULL CHECK (late_out >= 0),
+	agrees				bigint NOT NULL,
+	open				bigint NOT NULL,
+	unknown_here		bigint NOT NULL,
+	differs				bigint NOT NULL,
+	PRIMARY KEY (ledger_id, server)
+);
+COMMENT ON TABLE teller.reconciliation_data IS 'what the last teller.reconcile() saw of a server; see the view teller.reconciliation';
+COMMENT ON COLUMN teller.reconciliation_data.late_in IS 'the part of executed_there that came in so late that the balance there may not have it; below zero';
+COMMENT ON COLUMN teller.reconciliation_data.late_out IS 'the same of what went out';
+
+CREATE TABLE teller.continuation_data (
+	ledger_id		bigint NOT NULL,
+	operation_id	uuid NOT NULL,
+	event			integer NOT NULL CHECK (event > 0),
+	kind			text COLLATE "C" NOT NULL
+		CHECK (kind IN ('on_complete', 'on_doubt')),
+	state			text COLLATE "C" NOT NULL
+		CHECK (state IN ('waiting', 'done', 'parked')),
+	attempts		integer NOT NULL CHECK (attempts >= 0),
+	lost			integer NOT NULL CHECK (lost >= 0),
+	running_since	timestamptz,
+	next_try_at		timestamptz CHECK (isfinite(next_try_at)),
+	last_error		text,
+	created_at		timestamptz NOT NULL,
+	ended_at		timestamptz,
+	PRIMARY KEY (ledger_id, operation_id, event),
+	CHECK ((state = 'waiting') = (next_try_at IS NOT NULL)),
+	CHECK ((state = 'waiting') = (ended_at IS NULL)),
+	CHECK (state = 'waiting' OR running_since IS NULL)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01);
+CREATE INDEX continuation_due ON teller.continuation_data (ledger_id, next_try_at)
+	WHERE state = 'waiting';
+COMMENT ON TABLE teller.continuation_data IS 'what is to be run, or was, because an operation ended or came into doubt; written in the transaction in which it did';
+COMMENT ON COLUMN teller.continuation_data.event IS '1, 2, ...: the events of this operation';
+COMMENT ON COLUMN teller.continuation_data.attempts IS 'runs begun';
+COMMENT ON COLUMN teller.continuation_data.lost IS 'of them, those that never came back because the process ended';
 
 -- The remote side -------------------------------------------------------
 
@@ -468,6 +531,8 @@ SELECT pg_catalog.pg_extension_config_dump('teller.settlement', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.operation_data', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.attempt_data', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.finding_data', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.reconciliation_data', '');
+SELECT pg_catalog.pg_extension_config_dump('teller.continuation_data', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.memo', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.remote_grant', '');
 SELECT pg_catalog.pg_extension_config_dump('teller.remote_mandate', '');

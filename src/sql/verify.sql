@@ -361,7 +361,7 @@ BEGIN ATOMIC
 	WHERE ($1 IS NULL OR k.ledger_id = $1) AND ($2 IS NULL OR k.created_at >= $2) AND k.status <> 'denied'
 		AND NOT CASE WHEN k.function IN ('hold', 'release', 'extend_hold', 'adjust_hold')
 				THEN h.hold_id IS NOT NULL
-			WHEN k.function IN ('post', 'reverse_batch')
+			WHEN k.function IN ('post', 'transfer_from', 'reverse_batch')
 				THEN coalesce(teller.verify_number(k.result, 'count') = (SELECT count(*) FROM teller.journal b
 					WHERE b.ledger_id = k.ledger_id AND b.batch_id = k.id AND b.id > k.id
 						AND b.recorded_at = k.created_at

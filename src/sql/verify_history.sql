@@ -353,6 +353,29 @@ BEGIN ATOMIC
 			AND teller.verify_number(k.result, 'credit_version') - j.credit_version
 				BETWEEN 0 AND CASE k.function WHEN 'capture' THEN 1 ELSE 0 END, false)
 	UNION ALL
+	-- accounts that paid one amount paid it in the order asked, each once
+	SELECT 'I13', k.ledger_id, 'key ' || quote_literal(k.key),
+		format('the rows of batch %s are not what was asked for under it', k.id)
+	FROM teller.key k
+	CROSS JOIN LATERAL (
+		SELECT sum(j.amount) AS amount, array_agg(a.place ORDER BY j.id) AS places,
+			bool_and(coalesce(j.kind = 'transfer' AND a.place IS NOT NULL
+				AND j.credit_account = teller.verify_number(k.arguments, 'credit_account')
+				AND j.metadata IS NOT DISTINCT FROM k.arguments -> 'metadata'
+				AND j.effective_at = CASE WHEN k.arguments ? 'effective_at'
+					THEN teller.verify_time(k.arguments, 'effective_at') ELSE j.recorded_at END, false)) AS alike
+		FROM teller.journal j
+		LEFT JOIN LATERAL jsonb_array_elements_text(CASE jsonb_typeof(k.arguments -> 'debit_accounts')
+				WHEN 'array' THEN k.arguments -> 'debit_accounts' ELSE '[]' END) WITH ORDINALITY AS a (account, place)
+			ON a.account = j.debit_account::text
+		WHERE j.ledger_id = k.ledger_id AND j.batch_id = k.id AND j.id > k.id
+			AND j.id <= (left(k.id::text, 28) || 'ffffffff')::uuid) paid
+	WHERE ($1 IS NULL OR k.ledger_id = $1) AND ($2 IS NULL OR k.created_at >= $2) AND k.status <> 'denied'
+		AND k.function = 'transfer_from'
+		AND NOT coalesce(paid.alike AND paid.amount = teller.verify_number(k.arguments, 'amount')
+			AND paid.places = (SELECT array_agg(DISTINCT p.place ORDER BY p.place)
+				FROM unnest(paid.places) AS p (place)), false)
+	UNION ALL
 	-- of hold events the answer has the version; an adjustment that changed
 	-- nothing has the account's, which may be of a row that credited it
 	SELECT 'I13', k.ledger_id, 'key ' || quote_literal(k.key),

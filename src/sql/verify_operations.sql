@@ -112,6 +112,28 @@ BEGIN ATOMIC
 		AND j.hold_id = o.hold_id AND j.kind = 'capture'
 	WHERE $1 IS NULL OR o.ledger_id = $1
 	GROUP BY o.ledger_id, o.id, o.state
-	HAVING count(j.id) <> CASE o.state WHEN 'settled' THEN 1 ELSE 0 END;
+	HAVING count(j.id) <> CASE o.state WHEN 'settled' THEN 1 ELSE 0 END
+	UNION ALL
+	-- I18: what is open of an account, in the order of the tickets.  A queued
+	-- one is stashed or in doubt while an earlier one is open, and is stashed
+	-- only then; one that is rejected beside others has none before it.
+	SELECT 'I18', q.ledger_id, 'operation ' || q.id,
+		CASE WHEN q.ticket = q.previous_ticket
+			THEN format('has the ticket of operation %s of account %s', q.previous, q.account_id)
+			WHEN q.state = 'stashed' AND q.reentrancy <> 'queue'
+			THEN format('stashed, but its reentrancy is %s', q.reentrancy)
+			WHEN q.state = 'stashed'
+			THEN format('stashed, but no earlier operation of account %s is open', q.account_id)
+			ELSE format('%s with reentrancy %s, but operation %s of account %s was submitted before and is open',
+				q.state, q.reentrancy, q.previous, q.account_id) END
+	FROM (SELECT o.ledger_id, o.account_id, o.id, o.state, o.reentrancy, o.ticket,
+			lag(o.id) OVER w AS previous, lag(o.ticket) OVER w AS previous_ticket
+		FROM teller.operation_data o
+		WHERE ($1 IS NULL OR o.ledger_id = $1) AND o.state NOT IN ('settled', 'refunded')
+		WINDOW w AS (PARTITION BY o.ledger_id, o.account_id ORDER BY o.ticket, o.id)) q
+	WHERE q.ticket = q.previous_ticket
+		OR (q.state = 'stashed' AND (q.previous IS NULL OR q.reentrancy <> 'queue'))
+		OR (q.previous IS NOT NULL AND (q.reentrancy = 'reject'
+			OR (q.reentrancy = 'queue' AND q.state IN ('held', 'in_flight', 'retry_wait'))));
 END;
-COMMENT ON FUNCTION teller.verify_operations(bigint) IS 'I12, I15 and the local half of I16; for teller.verify()';
+COMMENT ON FUNCTION teller.verify_operations(bigint) IS 'I12, I15, the local half of I16, and I18; for teller.verify()';

@@ -201,6 +201,10 @@ def denied_row(function, codes):
         row["id"] = SKIP
     if function in ("hold", "adjust_hold"):
         return {**row, "expires_at": SKIP, "available": SKIP, "debit_version": SKIP}
+    if function == "transfer_from":
+        return {**row, "ordinal": 1, "batch_id": None, "amount": SKIP,
+                "debit_balance": None, "debit_version": None,
+                "credit_balance": None, "credit_version": None}
     return {**row, "amount": SKIP, "debit_balance": SKIP, "debit_version": SKIP,
             "credit_balance": SKIP, "credit_version": SKIP}
 

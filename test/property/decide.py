@@ -269,6 +269,39 @@ def post_item(book, view, item, before):
     return row
 
 
+def decide_transfer_from(book, view, call):
+    """Each gives what it can, in the order given, until the amount is there."""
+    debits, wrong = call.get("debit_accounts"), set()
+    if debits is None:
+        raise Refused("22004")
+    if len(set(debits)) != len(debits) or not debits:
+        wrong.add("22023")
+    for debit in debits or [None]:
+        wrong |= two_sides(view, {**call.arguments, "debit_account": debit})[0]
+    credit = view.get("account", call.get("credit_account"))
+    amount = collect(wrong, amount_of, call.get("amount"), credit.scale if credit else 2)
+    if wrong:
+        raise Refused(*wrong)
+    parts, rest = [], amount
+    for debit in (view.get("account", number) for number in debits):
+        gives = view.can_give(debit)
+        part = rest if gives is None else min(rest, max(gives, 0))
+        if part:
+            parts.append((debit, part))
+        rest -= part
+    takes = view.can_take(credit)
+    if rest:
+        raise Denied({"TL001"})
+    if takes is not None and takes < amount:
+        raise Denied({"TL004"})
+    name = book.make_id("b")
+    rows = [{"ordinal": number, "batch_id": Id(name),
+             **move(book, view, "transfer", debit, credit, part, call)}
+            for number, (debit, part) in enumerate(parts, 1)]
+    view.put("batch", Batch(name, tuple(str(row["id"]) for row in rows)))
+    return rows
+
+
 def decide_reverse_batch(book, view, call):
     if call.get("batch_id") is None:
         raise Refused("22004")
@@ -537,7 +570,7 @@ def decide_find(book, view, call):
     first = stored.answer[0]
     return [{
         "function": stored.function,
-        "id": SKIP if stored.function in ("post", "reverse_batch") else first["id"],
+        "id": SKIP if stored.function in ("post", "transfer_from", "reverse_batch") else first["id"],
         "status": first["status"] if len(stored.answer) == 1 else SKIP,
         "reason": first["reason"] if len(stored.answer) == 1 else SKIP,
         "result": SKIP, "created_at": SKIP,
@@ -546,7 +579,7 @@ def decide_find(book, view, call):
 
 # ---- a call as a whole -----------------------------------------------------
 
-KEYED = ("transfer", "transfer_up_to", "post", "reverse", "reverse_batch", "hold",
+KEYED = ("transfer", "transfer_up_to", "transfer_from", "post", "reverse", "reverse_batch", "hold",
          "capture", "release", "extend_hold", "adjust_hold")
 DECIDE = {name[len("decide_"):]: function for name, function in globals().items()
           if name.startswith("decide_")}
@@ -623,6 +656,8 @@ def touched(view, call):
     accounts = []
     if call.function in ("transfer", "transfer_up_to"):
         accounts = [call.get("debit_account"), call.get("credit_account")]
+    elif call.function == "transfer_from":
+        accounts = list(call.get("debit_accounts") or ()) + [call.get("credit_account")]
     elif call.function == "post":
         for debit, credit, key in zip(
                 call.get("debit_accounts") or (), call.get("credit_accounts") or (),

@@ -272,6 +272,17 @@ class Machine(RuleBasedStateMachine):
             debit_account=pair[0], credit_account=pair[1], max_amount=given["amount"],
             min_amount=least, key=self.key(key), on_denial=on_denial)))
 
+    @rule(name=who, credit=st.integers(1, 5), amount=st.integers(1, 9000), key=keys,
+          debits=st.lists(st.sampled_from((1, 2, 2, 3, 3, 4, 5)), min_size=1, max_size=4, unique=True),
+          at=effective, note=notes, on_denial=denials)
+    def transfer_from(self, name, credit, amount, key, debits, at, note, on_denial):
+        if on_denial == "record" and key is None:
+            key = "new"
+        self.act(name, Call("transfer_from", self.only(
+            debit_accounts=[d for d in debits if d != credit] or [8], credit_account=credit,
+            amount=self.units(self.view(name), credit, amount, None), key=self.key(key),
+            effective_at=at, metadata=note, on_denial=on_denial)))
+
     @rule(name=who, chosen=items, mode=st.sampled_from((None, "atomic", "independent")),
           key=keys, with_keys=st.booleans(), at=effective)
     def post(self, name, chosen, mode, key, with_keys, at):

@@ -72,6 +72,9 @@ def _table():
     yield "reverse", {"id": NOBODY}, "TL009"
     yield "reverse_batch", {"batch_id": None}, "22004"
     yield "reverse_batch", {"batch_id": NOBODY}, "TL009"
+    for debits, code in ((None, "22004"), ([1, None], "22004"), ([], "22023"), ([1, 1], "22023"),
+                         ([1, 2], "22023"), ([1, 6], "TL007"), ([1, 4242], "TL009")):
+        yield "transfer_from", {"debit_accounts": debits, "credit_account": 2, "amount": "1"}, code
     yield "post", {**POST, "amounts": ["1"]}, "22023"
     yield "post", {**POST, "amounts": None}, "22004"
     yield "post", {**POST, "debit_accounts": [1, None]}, "22004"

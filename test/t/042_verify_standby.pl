@@ -70,6 +70,15 @@ is( $standby->safe_psql('postgres',
 
 is(sqlstate($standby, 'SELECT teller.mark_verified(351)'),
 	'25006', 'a standby sets no mark');
+foreach my $call ('transfer(351, 1, 2, 1)', "transfer(351, 1, 2, 1, key => 'k')",
+	"transfer_from(351, '{1}', 2, 1)", "post(351, '{1}', '{2}', '{1}')", 'hold(351, 1, 2, 1)',
+	"set_metadata(351, 2, '{}')", 'set_limits(351, 2, 1, NULL)', 'freeze_account(351, 2)',
+	'create_ledger(353)', 'expire_due()', 'lock_accounts(351, ARRAY[1])')
+{
+	is(sqlstate($standby, "SELECT teller.$call"), '25006', "a standby refuses $call");
+}
+is(sqlstate($standby, "SELECT teller.transfer(351, 1, 2, 1000, key => 'old')"),
+	'25006', 'a standby refuses a repeat too');
 is( $standby->safe_psql('postgres', q{
 		BEGIN;
 		SELECT count(*) FROM teller.verify(351);
