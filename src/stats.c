@@ -38,7 +38,7 @@ static const struct
 	{"account_not_active", true},
 	{"hold_not_open", true},
 	{"asset_mismatch", false},
-	{"account_busy", false},
+	{"account_busy", true},
 	{"not_found", false},
 	{"instance_not_adopted", false},
 	{"queue_full", false},
