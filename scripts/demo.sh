@@ -102,7 +102,7 @@ line()
 }
 
 # ---------------------------------------------------------------------------
-# The five acts
+# The six acts
 # ---------------------------------------------------------------------------
 
 act_naive()
@@ -360,10 +360,79 @@ act_verify()
 	say "Every withdrawal was paid once."
 }
 
+# The service of act 6, and the ports it listens on.
+start_service()
+{
+	as_user openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \
+		-addext subjectAltName=DNS:localhost -keyout "$WORK/home/http.key" \
+		-out "$WORK/home/http.crt" 2>/dev/null || die "cannot make a certificate"
+	(become /usr/bin/python3 -B "$WORK/source/examples/http_ledger/http_ledger.py" \
+		--port 0 --control 0 --ports "$WORK/home/http.ports" \
+		--db "$WORK/home/http.books" --cert "$WORK/home/http.crt" \
+		--key "$WORK/home/http.key" --token 'for the demo' \
+		--account shop:USD:1000.00 --account carol:USD:0 \
+		>"$WORK/http.log" 2>&1) &
+	CHILDREN+=($!)
+	poll 30 test -s "$WORK/home/http.ports" || die "the HTTP ledger does not start"
+	read -r HTTP_PORT CONTROL_PORT < <(tr '\n' ' ' <"$WORK/home/http.ports")
+}
+
+# service METHOD PATH [BODY]: the answer of its control port.
+service()
+{
+	/usr/bin/python3 - "$CONTROL_PORT" "$@" <<-'PY'
+	import sys, urllib.request
+	port, method, path, *body = sys.argv[1:]
+	request = urllib.request.Request(f"http://127.0.0.1:{port}{path}",
+	    data=body[0].encode() if body else None, method=method)
+	print(urllib.request.urlopen(request).read().decode())
+	PY
+}
+
+act_http()
+{
+	local book
+	title "6. A ledger behind HTTPS that loses its answers"
+	say "The other ledger is a service of 400 lines of Python.  It pays, and then"
+	say "breaks the connection instead of answering, for the first ten of 20 payouts."
+	say
+	start_service
+	service POST /faults '{"verb": "execute", "fault": "lose", "times": 10}' >/dev/null
+	shop -v "url=https://localhost:$HTTP_PORT" -v "ca=$WORK/home/http.crt" >/dev/null <<-'SQL'
+	SELECT teller.open_account(1, 14, 'USD', 'web payouts'),
+		teller.open_account(1, 15, 'USD', 'at the web ledger', min_balance => NULL);
+	SELECT status FROM teller.transfer(1, 1, 14, 200.00, key => 'web-funded');
+	CREATE SERVER web FOREIGN DATA WRAPPER teller_http
+		OPTIONS (url :'url', ca_file :'ca', allow_private 'on');
+	CREATE USER MAPPING FOR PUBLIC SERVER web OPTIONS (token 'for the demo');
+	SELECT teller.set_settlement_account(1, 'web', 15);
+	SELECT count(w.id) FROM generate_series(1, 20) AS n,
+		teller.withdraw(1, 14, 'web', 10.00, 'carol', 'web-' || n) AS w;
+	SQL
+	poll 60 web_is_settled || die "the withdrawals through HTTP do not end"
+	shop -P footer=off -c "SELECT count(*) AS withdrawals,
+		count(*) FILTER (WHERE state = 'settled') AS settled, sum(attempts) AS attempts,
+		(SELECT posted FROM teller.balance(1, 15)) AS \"we say they paid\"
+		FROM teller.operation WHERE server = 'web'"
+	book=$(service GET /books | /usr/bin/python3 -c 'import decimal, json, sys
+paid = [m for m in json.load(sys.stdin)["memo"] if m["status"] == "executed"]
+print(len(paid), sum(decimal.Decimal(m["amount"]) for m in paid))')
+	say "Its own book has ${book% *} payouts of ${book#* } USD in all."
+	[ "$book" = "20 200.00" ] || die "the book of the service is not ours"
+	[ "$(shop_value 'SELECT count(*) FROM teller.verify()')" = 0 ] ||
+		die "the book has defects"
+}
+
+web_is_settled()
+{
+	[ "$(shop_value "SELECT count(*) FROM teller.operation
+		WHERE server = 'web' AND state = 'settled'")" = 20 ]
+}
+
 # ---------------------------------------------------------------------------
 
 need_postgres
-need python3
+need python3 openssl
 begin
 say "building pg_teller"
 build demo with_llvm=no || die "the build failed"
@@ -385,6 +454,7 @@ act_transfer
 act_withdrawals
 act_hold
 act_verify
+act_http
 title "That was pg_teller, in ${SECONDS} seconds."
 if [ -n "$SHELL_WANTED" ]; then
 	say "You are in the shop's database; \\c bank is the bank's.  \\q ends it all."
