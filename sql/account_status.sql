@@ -288,7 +288,7 @@ SELECT pg_temp.plant($$UPDATE teller.account SET pending_credit = 1.00 WHERE led
 SELECT pg_temp.plant(format($$INSERT INTO teller.hold VALUES (306, gen_random_uuid(), %s, %s, 1.00, 0.00, 0.00, NULL, 'open',
 	NULL, now(), NULL, NULL)$$, debit, credit), 'I8') FROM (VALUES (1, 2), (2, 1)) AS side (debit, credit);
 SELECT pg_temp.plant($$INSERT INTO teller.operation_data VALUES (306, gen_random_uuid(), 2, 1, 'withdraw', 'nowhere', 'n',
-	sha256('n'), 1.00, 'USD', 'bob', NULL, '{}', '{}', sha256('n'), 'pg_monitor', 'allow', gen_random_uuid(), 'held', NULL,
+	sha256('n'), 1.00, 'USD', 'bob', NULL, '{}', '{}', sha256('n'), 'pg_monitor', 'allow', 1, gen_random_uuid(), 'held', NULL,
 	false, 0, 0, 0, 0, false, false, NULL, NULL, NULL, now(), now(), now(), NULL, NULL, NULL, NULL)$$, 'I8');
 -- I8: one that was closed with a balance and opened since.
 SELECT pg_temp.plant($$

@@ -1,15 +1,15 @@
 -- Seen from outside: who may see the figures, what check_config() finds.  What
 -- needs a worker is in test/t/055_stats.pl.
 \set VERBOSITY terse
-SELECT teller.create_ledger(361), teller.create_asset('USD', 2);
-SELECT teller.open_account(361, 1, 'USD', 'world', min_balance => NULL),
-	teller.open_account(361, 2, 'USD', 'alice');
-SELECT status FROM teller.transfer(361, 1, 2, 100);
+SELECT teller.create_ledger(391), teller.create_asset('USD', 2);
+SELECT teller.open_account(391, 1, 'USD', 'world', min_balance => NULL),
+	teller.open_account(391, 2, 'USD', 'alice');
+SELECT status FROM teller.transfer(391, 1, 2, 100);
 CREATE ROLE regress_teller_app;
 CREATE ROLE regress_teller_graph;
 GRANT USAGE ON SCHEMA teller TO regress_teller_app, regress_teller_graph;
 GRANT pg_monitor TO regress_teller_graph;
-SELECT teller.grant_ledger(361, 'regress_teller_app', 'operate');
+SELECT teller.grant_ledger(391, 'regress_teller_app', 'operate');
 
 -- Figures over all ledgers are for those who watch the server.
 SET ROLE regress_teller_app;
@@ -47,9 +47,9 @@ ALTER TABLE teller.key ENABLE ROW LEVEL SECURITY;
 SELECT ok, says FROM teller.check_config() WHERE check_name = 'own_tables';
 ROLLBACK;
 BEGIN;
-SELECT status FROM teller.hold(361, 2, 1, 10, '1 day');
+SELECT status FROM teller.hold(391, 2, 1, 10, '1 day');
 ALTER TABLE teller.hold DISABLE TRIGGER ALL;
-UPDATE teller.hold SET expires_at = clock_timestamp() - interval '10 min' WHERE ledger_id = 361;
+UPDATE teller.hold SET expires_at = clock_timestamp() - interval '10 min' WHERE ledger_id = 391;
 SELECT ok, says FROM teller.check_config() WHERE check_name = 'due_holds';
 SELECT metric, value >= 1 FROM teller.stats WHERE metric IN ('due_holds', 'oldest_due_hold_s');
 ROLLBACK;
@@ -67,7 +67,7 @@ SELECT count(*) FROM teller.server_health WHERE server = 'regress_idle';
 RESET ROLE;
 
 DROP SERVER regress_idle;
-SELECT teller.revoke_ledger(361, 'regress_teller_app');
+SELECT teller.revoke_ledger(391, 'regress_teller_app');
 DROP OWNED BY regress_teller_app, regress_teller_graph;
 DROP ROLE regress_teller_app, regress_teller_graph;
-SELECT * FROM teller.verify(361);
+SELECT * FROM teller.verify(391);

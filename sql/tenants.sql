@@ -76,7 +76,8 @@ CREATE TEMP VIEW ledger_view AS
 		AND EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attname = 'ledger_id');
 SELECT oid::regclass FROM pg_class
 WHERE relnamespace IN ('teller'::regnamespace, 'teller_remote'::regnamespace) AND relkind IN ('v', 'm', 'f')
-	AND has_table_privilege('regress_tenant_1', oid, 'SELECT') AND oid NOT IN (SELECT name FROM ledger_view);
+	AND has_table_privilege('regress_tenant_1', oid, 'SELECT') AND oid NOT IN (SELECT name FROM ledger_view)
+ORDER BY relname COLLATE "C";
 SELECT oid::regclass FROM pg_class
 WHERE relnamespace IN ('teller'::regnamespace, 'teller_remote'::regnamespace) AND relkind NOT IN ('v', 'm', 'i')
 	AND has_table_privilege('regress_tenant_1', oid, 'SELECT');
