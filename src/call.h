@@ -234,6 +234,9 @@ extern int64 call_clock_us(void);
 /* Lives as long as the process. */
 extern MemoryContext call_context;
 
+/* A copy in the current memory context; NULL of NULL. */
+extern const char *call_copy_text(const char *text);
+
 /* call_finish: the end of a call.  Raises nothing. */
 extern void call_finish(Call *call, CallClass class, const char *sqlstate,
 						const char *message, const char *secret);

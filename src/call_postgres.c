@@ -34,6 +34,7 @@
 #include "utils/syscache.h"
 
 #include "call.h"
+#include "call_statement.h"
 #include "compat.h"
 #include "guc.h"
 
@@ -373,40 +374,6 @@ opening_failed(Connection *connection)
 
 /* ---------- sending ---------- */
 
-#define ANSWER_COLUMNS \
-	"SELECT pg_catalog.encode(r.memo, 'hex'), r.status, r.reference," \
-	" r.reason, r.amount, r.asset, r.executed_at, r.replayed, r.server_now"
-
-/*
- * The statements.  They name the columns, so that a remote whose functions
- * answer something else refuses them before it does anything.
- */
-static const char *const statements[] = {
-	[CALL_EXECUTE] = ANSWER_COLUMNS
-	" FROM teller_remote.execute($1::bytea, $2::uuid, $3::bigint, $4::text,"
-	" $5::text, $6::numeric, $7::text, $8::text, $9::timestamptz,"
-	" $10::jsonb) AS r",
-	[CALL_LOOKUP] = ANSWER_COLUMNS
-	" FROM teller_remote.lookup($1::bytea) AS r",
-	[CALL_FENCE] = ANSWER_COLUMNS
-	" FROM teller_remote.fence($1::bytea, $2::uuid, $3::text) AS r",
-	[CALL_CHECK] = "SELECT teller_remote.capabilities()",
-	[CALL_LIST] =
-	"SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array("
-	"pg_catalog.encode(r.memo, 'hex'), r.status, r.reference, r.amount::text,"
-	" r.asset, r.executed_at) ORDER BY r.executed_at, r.memo)::text, '[]')"
-	" FROM teller_remote.list_since($1::uuid, $2::timestamptz, $3::integer)"
-	" AS r"
-};
-
-static const int parameter_counts[] = {
-	[CALL_EXECUTE] = 10,
-	[CALL_LOOKUP] = 1,
-	[CALL_FENCE] = 3,
-	[CALL_CHECK] = 0,
-	[CALL_LIST] = 3
-};
-
 /* It broke after the request was handed over: nobody knows. */
 static void
 connection_lost(Connection *connection)
@@ -453,13 +420,14 @@ send_request(Connection *connection)
 		asked->direction, asked->account, asked->amount, asked->asset,
 		asked->nonce, asked->not_after, asked->payload
 	};
+	int			parameters;
+	const char *statement = call_statement(asked->verb, &parameters);
 
 	hex_encode((const char *) asked->memo, CALL_MEMO_BYTES, memo + 2);
 	connection->state = CONNECTION_IS_BUSY;
 	connection->received_bytes = 0;
 	call->sent = true;
-	if (!PQsendQueryParams(connection->pg, statements[asked->verb],
-						   parameter_counts[asked->verb], NULL,
+	if (!PQsendQueryParams(connection->pg, statement, parameters, NULL,
 						   asked->verb == CALL_LIST ? page : values, NULL,
 						   NULL, 0))
 		connection_lost(connection);

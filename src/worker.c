@@ -723,6 +723,8 @@ rest(TimestampTz until)
 {
 	static Phase wait = {.name = "wait",.run = wait_run};
 
+	if (is_paused(&wait))
+		until = Min(until, wait.pause);
 	me.timeout_ms = wake_ms_until(until, LONGEST_SLEEP_MS);
 	if (me.timeout_ms >= 1000)
 		pgstat_report_stat(true);

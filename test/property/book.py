@@ -108,6 +108,7 @@ class Layer:
         self.savepoint = savepoint
         self.changes = {}
         self.locks = set()
+        self.released = set()  # those of savepoints that were released
 
 
 class View:
@@ -180,6 +181,7 @@ class Session:
         self.layers = []  # empty: no transaction is open
         self.failed = False
         self.waiting = None  # the call that waits for another session
+        self.awaited = None  # the lock of ours that another session waits for
 
 
 class Book:
@@ -224,15 +226,24 @@ class Book:
 
     def fail(self, session):
         """An error undoes what came since the last savepoint, at once."""
+        self.undo(session, session.layers[-1])
         session.layers[-1] = Layer(session.layers[-1].savepoint)
         session.failed = True
+
+    def undo(self, session, layer):
+        """Who waits for a lock of a savepoint that had been released by then
+        waits for the whole transaction, even if that part of it is undone."""
+        if session.awaited in layer.released and layer is not session.layers[0]:
+            session.layers[0].locks.add(session.awaited)
 
     def savepoint(self, session, name):
         session.layers.append(Layer(name))
 
     def back_to(self, session, name):
         while session.layers[-1].savepoint != name:
+            self.undo(session, session.layers[-1])
             session.layers.pop()
+        self.undo(session, session.layers[-1])
         session.layers[-1] = Layer(name)
         session.failed = False
 
@@ -241,6 +252,7 @@ class Book:
             layer = session.layers.pop()
             session.layers[-1].changes.update(layer.changes)
             session.layers[-1].locks |= layer.locks
+            session.layers[-1].released |= layer.locks
             if layer.savepoint == name:
                 return
 
@@ -259,9 +271,13 @@ class Book:
 
     def acquire(self, session, names):
         """Take the locks in this order; the first session in the way, or None."""
+        for other in self.sessions.values():
+            if session.waiting:
+                other.awaited = None
         for name in names:
             other = self.holder(session, name)
             if other is not None:
+                other.awaited = name
                 return other
             session.layers[-1].locks.add(name)
         return None
