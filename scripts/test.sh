@@ -329,7 +329,7 @@ part_plants()
 {
 	local log=$WORK/plants.log
 	need python3 python3-psycopg python3-hypothesis
-	attend timeout --kill-after=60 1800 "$ROOT/test/plants.sh" \
+	attend timeout --kill-after=60 2700 "$ROOT/test/plants.sh" \
 		>"$log" 2>&1 </dev/null
 	count_claims "plants" $? "$log"
 }
