@@ -171,3 +171,12 @@ WHERE p.ledger_id = 121
 		IS DISTINCT FROM (s.scale::integer, s.scale::integer, s.scale::integer);
 
 SELECT * FROM teller.verify();
+-- Holds in favour of an account without a maximum may sum to more than any one
+-- amount; its balance shows it, and verify() reads it.
+SELECT teller.create_ledger(392), teller.create_asset('USD', 2);
+SELECT teller.open_account(392, 1, 'USD', min_balance => NULL), teller.open_account(392, 2, 'USD', min_balance => NULL),
+	teller.open_account(392, 3, 'USD', min_balance => NULL);
+SELECT h.status FROM generate_series(2, 3) AS a, teller.hold(392, a, 1, 9e35, '1 day') AS h;
+SELECT h.status FROM teller.hold(392, 1, 2, 1, '1 day') AS h;
+SELECT pending_debit, pending_credit, available FROM teller.balance(392, 1);
+SELECT * FROM teller.verify(392);

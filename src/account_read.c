@@ -42,8 +42,7 @@ teller_balance(PG_FUNCTION_ARGS)
 				id;
 	TimestampTz now;
 	Account    *account;
-	Amount		pending_debit = 0,
-				pending_credit;
+	Amount		pending_debit = 0;
 	Datum		values[5];
 	bool		nulls[5] = {0};
 
@@ -59,10 +58,10 @@ teller_balance(PG_FUNCTION_ARGS)
 	now = Max(now, account->last_at);
 	if (account->pending_debit > 0)
 		pending_debit = hold_open_sum(ledger, id, true, now, GetActiveSnapshot());
-	pending_credit = hold_open_sum(ledger, id, false, now, GetActiveSnapshot());
 	values[0] = AmountGetDatum(account->posted, account->scale);
 	values[1] = AmountGetDatum(pending_debit, account->scale);
-	values[2] = AmountGetDatum(pending_credit, account->scale);
+	values[2] = hold_pending_credit(ledger, id, account->scale, now,
+									GetActiveSnapshot());
 	values[3] = AmountGetDatum(amount_subtract(account->posted, pending_debit),
 							   account->scale);
 	values[4] = Int64GetDatum(account->version);

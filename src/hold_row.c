@@ -19,6 +19,7 @@
 
 #include "executor/executor.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -244,17 +245,29 @@ hold_write(Hold *hold)
 /* ---- sums ------------------------------------------------------------- */
 
 /* Open holds of one side of an account: those due by now, or the others. */
-static Amount
-sum_holds(int64 ledger, int64 account, bool debit_side, TimestampTz now,
-		  bool due, Snapshot snapshot)
+typedef struct HoldSide
+{
+	int64		ledger;
+	int64		account;
+	bool		debit_side;
+	bool		due;
+	TimestampTz now;
+	Snapshot	snapshot;		/* NULL: the newest */
+} HoldSide;
+
+static void
+visit_holds(const HoldSide *side, void (*visit) (void *sum, const Hold *hold),
+			void *sum)
 {
 	Rel		   *rel = rel_open(REL_HOLD, AccessShareLock);
 	TupleTableSlot *slot = rel_make_slot(rel);
-	Snapshot	newest = snapshot == NULL ? rel_newest_snapshot() : NULL;
-	Datum		keys[2] = {Int64GetDatum(ledger), Int64GetDatum(account)};
-	RelScan    *scan = rel_scan_begin(rel, debit_side ? "hold_debit" : "hold_credit",
-									  newest ? newest : snapshot, 2, keys);
-	Amount		sum = 0;
+	Snapshot	newest = side->snapshot == NULL ? rel_newest_snapshot() : NULL;
+	Datum		keys[2] = {Int64GetDatum(side->ledger),
+	Int64GetDatum(side->account)};
+	RelScan    *scan = rel_scan_begin(rel, side->debit_side ?
+									  "hold_debit" : "hold_credit",
+									  newest ? newest : side->snapshot, 2,
+									  keys);
 
 	/* By deadline, those without one last: the due ones come first. */
 	while (rel_scan_next(scan, slot))
@@ -262,9 +275,9 @@ sum_holds(int64 ledger, int64 account, bool debit_side, TimestampTz now,
 		Hold		hold;
 
 		hold_read(&hold, slot);
-		if (hold_is_due(&hold, now) == due)
-			sum = amount_add(sum, hold_remaining(&hold));
-		else if (due)
+		if (hold_is_due(&hold, side->now) == side->due)
+			visit(sum, &hold);
+		else if (side->due)
 			break;
 	}
 	rel_scan_end(scan);
@@ -272,21 +285,53 @@ sum_holds(int64 ledger, int64 account, bool debit_side, TimestampTz now,
 		rel_forget_snapshot(newest);
 	ExecDropSingleTupleTableSlot(slot);
 	rel_close(rel);
-	return sum;
+}
+
+static void
+add_amount(void *sum, const Hold *hold)
+{
+	*(Amount *) sum = amount_add(*(Amount *) sum, hold_remaining(hold));
+}
+
+static void
+add_numeric(void *sum, const Hold *hold)
+{
+	*(Datum *) sum = DirectFunctionCall2(numeric_add, *(Datum *) sum,
+										 AmountGetDatum(hold_remaining(hold),
+														hold->scale));
 }
 
 Amount
 hold_due_sum(int64 ledger, int64 account, bool debit_side, TimestampTz now,
 			 Snapshot snapshot)
 {
-	return sum_holds(ledger, account, debit_side, now, true, snapshot);
+	HoldSide	side = {ledger, account, debit_side, true, now, snapshot};
+	Amount		sum = 0;
+
+	visit_holds(&side, add_amount, &sum);
+	return sum;
 }
 
 Amount
 hold_open_sum(int64 ledger, int64 account, bool debit_side, TimestampTz now,
 			  Snapshot snapshot)
 {
-	return sum_holds(ledger, account, debit_side, now, false, snapshot);
+	HoldSide	side = {ledger, account, debit_side, false, now, snapshot};
+	Amount		sum = 0;
+
+	visit_holds(&side, add_amount, &sum);
+	return sum;
+}
+
+Datum
+hold_pending_credit(int64 ledger, int64 account, int scale, TimestampTz now,
+					Snapshot snapshot)
+{
+	HoldSide	side = {ledger, account, false, false, now, snapshot};
+	Datum		sum = AmountGetDatum(0, scale);
+
+	visit_holds(&side, add_numeric, &sum);
+	return sum;
 }
 
 Hold *

@@ -87,6 +87,14 @@ extern Amount hold_due_sum(int64 ledger, int64 account, bool debit_side,
 extern Amount hold_open_sum(int64 ledger, int64 account, bool debit_side,
 							TimestampTz now, Snapshot snapshot);
 
+/*
+ * hold_pending_credit: the open holds in favour of an account that are not
+ * due, as numeric.  Holds in favour of an account without a maximum are not
+ * counted as they are placed, so their sum may be beyond any Amount.
+ */
+extern Datum hold_pending_credit(int64 ledger, int64 account, int scale,
+								 TimestampTz now, Snapshot snapshot);
+
 /* The open hold of one side of an account that ends first; NULL if none. */
 extern Hold *hold_first_open(int64 ledger, int64 account, bool debit_side,
 							 Snapshot snapshot);
