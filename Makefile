@@ -11,7 +11,7 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 
 # The install script, in the order in which its parts depend on each other.
 SQL_PARTS = schema access row request ledger limits transfer post hold key reading \
-	feed seal operation continuation pull reconcile remote worker stats verify verify_limits verify_feed verify_history \
+	feed seal operation continuation pull reconcile remote worker stats verify_side verify verify_limits verify_feed verify_history \
 	verify_operations verify_continuation verify_quick grants
 DATA_built = pg_teller--$(EXTVERSION).sql
 

@@ -111,7 +111,7 @@ CREATE FUNCTION pg_temp.row_bytes(j teller.journal) RETURNS bytea LANGUAGE sql A
 		|| pg_temp.field(j.hold_id::text) || pg_temp.field(j.reverses::text) || pg_temp.field(j.batch_id::text)
 		|| pg_temp.field(j.operation_id::text) || pg_temp.field(j.effective_at) || pg_temp.field(j.recorded_at)
 		|| pg_temp.field(j.metadata::text) || pg_temp.field(CASE WHEN j.ends_hold THEN 't' ELSE 'f' END)
-		|| pg_temp.field(j.tx::text)
+		|| pg_temp.field(j.tx::text) || pg_temp.field(j.debit_epoch::text) || pg_temp.field(j.credit_epoch::text)
 $$;
 DO $$
 DECLARE
@@ -151,7 +151,7 @@ SELECT change, line FROM unnest(ARRAY['kind = ''release''', 'debit_account = 9',
 	'credit_pending = 0', 'hold_id = id', 'reverses = id', 'batch_id = id', 'operation_id = id',
 	'effective_at = effective_at + interval ''1 us''', 'recorded_at = recorded_at - interval ''1 us''',
 	'metadata = ''null''', 'metadata = ''{}''', 'ends_hold = true', 'tx = tx', 'id = ''00000000-0000-7000-8000-000000000001''',
-	'tx = tx + 1', 'tx = tx - 1', 'ledger_id = 316']) AS change,
+	'tx = tx + 1', 'tx = tx - 1', 'debit_epoch = 1', 'credit_epoch = 1', 'ledger_id = 316']) AS change,
 	pg_temp.tamper(format('UPDATE teller.journal SET %s WHERE ledger_id = 315 AND id = %L', change, :'b')) AS line;
 SELECT pg_temp.tamper(format($$
 	UPDATE teller.journal SET metadata = '{"note": "\u00e4", "n": [1.0, null]}' WHERE ledger_id = 315 AND id = %L$$, :'a'));

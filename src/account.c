@@ -13,37 +13,20 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "executor/executor.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "account.h"
+#include "account_hot.h"
+#include "account_row.h"
 #include "clock.h"
 #include "errcodes.h"
 #include "hold_row.h"
+#include "hot_fold.h"
 #include "ledger.h"
-
-/* The columns of teller.account. */
-enum
-{
-	COL_LEDGER,
-	COL_ID,
-	COL_ASSET,
-	COL_NAME,
-	COL_POSTED,
-	COL_PENDING_DEBIT,
-	COL_PENDING_CREDIT,
-	COL_VERSION,
-	COL_MIN,
-	COL_MAX,
-	COL_REENTRANCY,
-	COL_HOT,
-	COL_STATUS,
-	COL_LAST_AT,
-	COL_METADATA,
-	COL_COUNT
-};
 
 static const char *const status_names[] = {
 	[ACCOUNT_OPEN] = "open",
@@ -88,7 +71,7 @@ status_from_datum(Datum value)
 static Amount
 stored(TupleTableSlot *slot, int column, int *scale)
 {
-	return amount_stored(DatumGetNumeric(slot->tts_values[column]), scale);
+	return amount_stored(slot->tts_values[column], scale);
 }
 
 static void
@@ -98,6 +81,7 @@ account_read(Account *account, TupleTableSlot *slot)
 
 	slot_getallattrs(slot);
 	account->slot = slot;
+	account->use = -1;
 	account->ledger = DatumGetInt64(slot->tts_values[COL_LEDGER]);
 	account->id = DatumGetInt64(slot->tts_values[COL_ID]);
 	account->asset = TextDatumGetCString(slot->tts_values[COL_ASSET]);
@@ -115,6 +99,12 @@ account_read(Account *account, TupleTableSlot *slot)
 	account->hot = DatumGetBool(slot->tts_values[COL_HOT]);
 	account->status = status_from_datum(slot->tts_values[COL_STATUS]);
 	account->last_at = DatumGetTimestampTz(slot->tts_values[COL_LAST_AT]);
+	account->has_epoch = !slot->tts_isnull[COL_FOLDED_EPOCH];
+	account->epoch = DatumGetInt64(slot->tts_values[COL_FOLDED_EPOCH]);
+
+	/* It has no open holds, so none that are due; a hot one's row lags. */
+	account->due_known[true] = account->pending_debit == 0 && !account->hot;
+	account->due[true] = 0;
 }
 
 void
@@ -128,14 +118,12 @@ account_raise_missing(int64 ledger, int64 id)
 			 errhint("Open it with teller.open_account().")));
 }
 
-static int
-compare_ids(const void *a, const void *b)
-{
-	int64		x = *(const int64 *) a;
-	int64		y = *(const int64 *) b;
-
-	return x < y ? -1 : x > y ? 1 : 0;
-}
+#define ST_SORT qsort_ids
+#define ST_ELEMENT_TYPE int64
+#define ST_COMPARE(a, b) (*(a) < *(b) ? -1 : *(a) > *(b) ? 1 : 0)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 /* Sort and drop doubles; returns how many are left. */
 static int
@@ -143,42 +131,177 @@ sort_ids(int64 *ids, int count)
 {
 	int			kept = 0;
 
-	qsort(ids, count, sizeof(int64), compare_ids);
+	qsort_ids(ids, count);
 	for (int i = 0; i < count; i++)
 		if (kept == 0 || ids[kept - 1] != ids[i])
 			ids[kept++] = ids[i];
 	return kept;
 }
 
+static bool
+is_any(TupleTableSlot *slot)
+{
+	return true;
+}
+
+static bool
+is_not_hot(TupleTableSlot *slot)
+{
+	bool		isnull;
+
+	return !DatumGetBool(slot_getattr(slot, COL_HOT + 1, &isnull));
+}
+
+/* Calls that go by the order of operations take the account for themselves. */
+static bool
+needs_order(const Account *account)
+{
+	return strcmp(account->reentrancy, "reject") == 0 ||
+		strcmp(account->reentrancy, "queue") == 0;
+}
+
+/*
+ * The row of an account that was hot when it was looked at, and stays what it
+ * is now: whoever makes it another one needs the account for himself.
+ */
+static void
+read_hot(AccountSet *set, Account *account, const Datum *keys)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *slot = rel_make_slot(set->rel);
+
+	if (!rel_fetch(set->rel, snapshot, 2, keys, slot))
+		account_raise_missing(set->ledger, DatumGetInt64(keys[1]));
+	ExecMaterializeSlot(slot);
+	rel_forget_snapshot(snapshot);
+	account_read(account, slot);
+}
+
+/*
+ * False if the account is no longer hot.  Two that share a lock and both want
+ * it alone would wait for each other: give it back first.
+ */
+static bool
+lock_hot(AccountSet *set, Account *account, const Datum *keys)
+{
+	bool		alone = set->how == ACCOUNT_ALONE;
+
+	hot_lock(set->ledger, DatumGetInt64(keys[1]), alone);
+	read_hot(set, account, keys);
+	if (account->hot && !alone && needs_order(account))
+	{
+		ExecDropSingleTupleTableSlot(account->slot);
+		alone = true;
+		hot_unlock(set->ledger, DatumGetInt64(keys[1]));
+		hot_lock(set->ledger, DatumGetInt64(keys[1]), true);
+		read_hot(set, account, keys);
+	}
+	ExecDropSingleTupleTableSlot(account->slot);
+	account->slot = NULL;
+	account->alone = alone;
+	return account->hot;
+}
+
+/*
+ * The locked row of a hot account gets all that the journal has of it.  The
+ * row comes first, as it does for a call that meets an account which is just
+ * becoming hot (REL_UNWANTED).
+ */
+static void
+lock_hot_row(AccountSet *set, Account *account, const Datum *keys)
+{
+	TupleTableSlot *slot = account->slot;
+
+	if (hot_is_used(set->ledger, account->id))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("account %lld of ledger %lld is hot and was used in this transaction",
+						(long long) account->id, (long long) set->ledger),
+				 errhint("Change a hot account in a transaction of its own.")));
+	hot_lock(set->ledger, account->id, true);
+	if (hot_fold_all(set->rel, slot))
+	{
+		CommandCounterIncrement();
+		if (!rel_lock_row(set->rel, 2, keys, LockTupleNoKeyExclusive, slot))
+			account_raise_missing(set->ledger, account->id);
+	}
+	ExecMaterializeSlot(slot);
+	account_read(account, slot);
+	account->alone = true;
+	hot_forget(set->ledger, account->id);
+}
+
+/*
+ * Lock one account.  Whether it is hot is seen in its row, and once more when
+ * it is locked: it may have been switched meanwhile.
+ */
+static void
+lock_account(AccountSet *set, RelLocker *locker, Account *account, int64 id)
+{
+	Datum		keys[2] = {Int64GetDatum(set->ledger), Int64GetDatum(id)};
+
+	for (;;)
+	{
+		TupleTableSlot *slot = rel_make_slot(set->rel);
+
+		switch (rel_lock_next(locker, 2, keys, slot))
+		{
+			case REL_ABSENT:
+				account_raise_missing(set->ledger, id);
+				break;
+			case REL_LOCKED:
+				/* A copy: a large set must not pin as many buffers. */
+				ExecMaterializeSlot(slot);
+				account_read(account, slot);
+				if (account->hot)
+					lock_hot_row(set, account, keys);
+				return;
+			case REL_UNWANTED:
+				break;
+		}
+		ExecDropSingleTupleTableSlot(slot);
+		if (!lock_hot(set, account, keys))
+		{
+			/* An old snapshot would show it hot for ever. */
+			if (IsolationUsesXactSnapshot())
+				rel_raise_stale();
+			continue;
+		}
+		account_hot_begin(account);
+		return;
+	}
+}
+
 AccountSet *
 account_set_lock(int64 ledger, const int64 *ids, int count)
 {
+	return account_set_lock_as(ledger, ids, count, ACCOUNT_SHARED);
+}
+
+AccountSet *
+account_set_lock_as(int64 ledger, const int64 *ids, int count, AccountHow how)
+{
 	AccountSet *set = palloc0(sizeof(AccountSet));
 	int64	   *sorted = palloc(sizeof(int64) * Max(count, 1));
+	RelLocker  *locker;
 
 	memcpy(sorted, ids, sizeof(int64) * count);
 	set->ledger = ledger;
+	set->how = how;
 	set->rel = rel_open(REL_ACCOUNT, RowExclusiveLock);
 	set->count = sort_ids(sorted, count);
 	set->accounts = palloc0(sizeof(Account) * Max(set->count, 1));
+	locker = rel_lock_begin(set->rel, LockTupleNoKeyExclusive,
+							how == ACCOUNT_ROW ? is_any : is_not_hot);
 	for (int i = 0; i < set->count; i++)
-	{
-		Datum		keys[2] = {Int64GetDatum(ledger), Int64GetDatum(sorted[i])};
-		TupleTableSlot *slot = rel_make_slot(set->rel);
-
-		if (!rel_lock_row(set->rel, 2, keys, LockTupleNoKeyExclusive, slot))
-			account_raise_missing(ledger, sorted[i]);
-		account_read(&set->accounts[i], slot);
-
-		/* A copy: a large set must not pin as many buffers. */
-		ExecMaterializeSlot(slot);
-	}
+		lock_account(set, locker, &set->accounts[i], sorted[i]);
+	rel_lock_end(locker);
 
 	/* One reading for the whole call, never behind what an account has seen. */
 	set->now = clock_read();
 	for (int i = 0; i < set->count; i++)
 		set->now = Max(set->now, set->accounts[i].last_at);
-	pfree(sorted);
+	set->ids = sorted;
 	return set;
 }
 
@@ -186,7 +309,14 @@ void
 account_set_close(AccountSet *set)
 {
 	for (int i = 0; i < set->count; i++)
-		ExecDropSingleTupleTableSlot(set->accounts[i].slot);
+	{
+		Account    *account = &set->accounts[i];
+
+		if (account->use >= 0)
+			account_hot_end(account);
+		if (account->slot != NULL)
+			ExecDropSingleTupleTableSlot(account->slot);
+	}
 	rel_close(set->rel);
 }
 
@@ -200,9 +330,9 @@ account_in_set(AccountSet *set, int64 id)
 	{
 		int			middle = low + (high - low) / 2;
 
-		if (set->accounts[middle].id == id)
+		if (set->ids[middle] == id)
 			return &set->accounts[middle];
-		if (set->accounts[middle].id < id)
+		if (set->ids[middle] < id)
 			low = middle + 1;
 		else
 			high = middle - 1;
@@ -213,6 +343,9 @@ account_in_set(AccountSet *set, int64 id)
 void
 account_step(Account *account)
 {
+	account->changed = true;
+	if (account->use >= 0)
+		return;
 	if (account->version == PG_INT64_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
@@ -220,7 +353,6 @@ account_step(Account *account)
 						(long long) account->id,
 						(long long) account->ledger)));
 	account->version++;
-	account->changed = true;
 }
 
 static void
@@ -249,8 +381,14 @@ void
 account_set_write(AccountSet *set)
 {
 	for (int i = 0; i < set->count; i++)
-		if (set->accounts[i].changed)
-			account_write(set, &set->accounts[i]);
+	{
+		Account    *account = &set->accounts[i];
+
+		if (account->changed && account->use >= 0)
+			account_hot_write(account);
+		else if (account->changed)
+			account_write(set, account);
+	}
 }
 
 void
@@ -273,6 +411,18 @@ account_write_limits(AccountSet *set, Account *account)
 	values[COL_LAST_AT] = TimestampTzGetDatum(account->last_at);
 	replace[COL_MIN] = replace[COL_MAX] = replace[COL_PENDING_CREDIT] =
 		replace[COL_STATUS] = replace[COL_LAST_AT] = true;
+	rel_update(set->rel, account->slot, values, nulls, replace);
+}
+
+void
+account_write_hot(AccountSet *set, const Account *account, bool hot)
+{
+	Datum		values[COL_COUNT] = {0};
+	bool		nulls[COL_COUNT] = {0};
+	bool		replace[COL_COUNT] = {0};
+
+	values[COL_HOT] = BoolGetDatum(hot);
+	replace[COL_HOT] = true;
 	rel_update(set->rel, account->slot, values, nulls, replace);
 }
 
@@ -315,6 +465,13 @@ account_peek(int64 ledger, int64 id, Snapshot snapshot)
 
 /* ---- tests ------------------------------------------------------------ */
 
+/* Others may use it at the same time. */
+static bool
+is_shared(const Account *account)
+{
+	return account->use >= 0 && !account->alone;
+}
+
 Denial *
 account_test_active(const Account *account, bool debit_side)
 {
@@ -334,6 +491,23 @@ account_test_active(const Account *account, bool debit_side)
 }
 
 /*
+ * Above READ COMMITTED an old snapshot is no danger where the row is locked,
+ * which is then known to be as old; a hot account is as it is now.
+ */
+static Amount
+read_due(AccountSet *set, const Account *account, bool debit_side)
+{
+	Snapshot	snapshot = account->use < 0 ? NULL :
+		RegisterSnapshot(GetLatestSnapshot());
+	Amount		due = hold_due_sum(account->ledger, account->id, debit_side,
+								   set->now, snapshot);
+
+	if (snapshot != NULL)
+		rel_forget_snapshot(snapshot);
+	return due;
+}
+
+/*
  * What the holds that are due give back.  Looked up once for a call: its
  * reading of the clock does not change, and the account is locked.
  */
@@ -343,11 +517,9 @@ account_due(AccountSet *set, const Account *account, bool debit_side)
 	Account    *mine = account_in_set(set, account->id);
 
 	if (mine == NULL)
-		return hold_due_sum(account->ledger, account->id, debit_side, set->now,
-							NULL);
+		return read_due(set, account, debit_side);
 	if (!mine->due_known[debit_side])
-		mine->due[debit_side] = hold_due_sum(account->ledger, account->id,
-											 debit_side, set->now, NULL);
+		mine->due[debit_side] = read_due(set, account, debit_side);
 	mine->due_known[debit_side] = true;
 	return mine->due[debit_side];
 }
@@ -363,21 +535,30 @@ account_available(AccountSet *set, const Account *account)
 					  due);
 }
 
-static Denial *
-deny_funds(const Account *account, Amount available, Amount amount)
+/* A hot account has no version to tell. */
+static char *
+version_text(const Account *account)
 {
-	bool		unfunded = account->version == 0;
+	if (account->use >= 0)
+		return pstrdup("");
+	return psprintf("; version %lld", (long long) account->version);
+}
+
+Denial *
+account_deny_funds(const Account *account, Amount available, Amount amount)
+{
+	bool		unfunded = account->version == 0 && account->use < 0;
 
 	return denial_make(ERRCODE_TELLER_INSUFFICIENT_FUNDS,
 					   psprintf("insufficient funds on account %lld of ledger %lld",
 								(long long) account->id,
 								(long long) account->ledger),
-					   psprintf("Available %s %s, minimum %s, asked %s; version %lld.",
+					   psprintf("Available %s %s, minimum %s, asked %s%s.",
 								amount_to_text(available, account->scale),
 								account->asset,
 								amount_to_text(account->min, account->scale),
 								amount_to_text(amount, account->scale),
-								(long long) account->version),
+								version_text(account)),
 					   unfunded ? pstrdup("Nothing was ever paid into this account. Fund it from an account opened with min_balance => NULL.") : NULL);
 }
 
@@ -386,6 +567,8 @@ account_test_minimum(AccountSet *set, const Account *account, Amount amount)
 {
 	Amount		available;
 
+	if (is_shared(account))
+		return account_hot_take(set, account, HOT_DEBIT, amount);
 	if (!account->has_min)
 		return NULL;
 	available = amount_subtract(account->posted, account->pending_debit);
@@ -394,7 +577,23 @@ account_test_minimum(AccountSet *set, const Account *account, Amount amount)
 	available = account_available(set, account);
 	if (amount_subtract(available, amount) >= account->min)
 		return NULL;
-	return deny_funds(account, available, amount);
+	return account_deny_funds(account, available, amount);
+}
+
+Denial *
+account_deny_limit(const Account *account, Amount reserved, Amount amount)
+{
+	return denial_make(ERRCODE_TELLER_LIMIT_EXCEEDED,
+					   psprintf("account %lld of ledger %lld would exceed its maximum",
+								(long long) account->id,
+								(long long) account->ledger),
+					   psprintf("Posted and pending credits %s %s, maximum %s, asked %s%s.",
+								amount_to_text(reserved, account->scale),
+								account->asset,
+								amount_to_text(account->max, account->scale),
+								amount_to_text(amount, account->scale),
+								version_text(account)),
+					   NULL);
 }
 
 /* What counts against the maximum, without the holds that are due. */
@@ -410,6 +609,8 @@ account_test_maximum(AccountSet *set, const Account *account, Amount amount)
 {
 	Amount		reserved;
 
+	if (is_shared(account))
+		return account_hot_take(set, account, HOT_CREDIT, amount);
 	if (!account->has_max)
 		return NULL;
 	reserved = amount_add(account->posted, account->pending_credit);
@@ -418,17 +619,7 @@ account_test_maximum(AccountSet *set, const Account *account, Amount amount)
 	reserved = account_reserved(set, account);
 	if (amount_add(reserved, amount) <= account->max)
 		return NULL;
-	return denial_make(ERRCODE_TELLER_LIMIT_EXCEEDED,
-					   psprintf("account %lld of ledger %lld would exceed its maximum",
-								(long long) account->id,
-								(long long) account->ledger),
-					   psprintf("Posted and pending credits %s %s, maximum %s, asked %s; version %lld.",
-								amount_to_text(reserved, account->scale),
-								account->asset,
-								amount_to_text(account->max, account->scale),
-								amount_to_text(amount, account->scale),
-								(long long) account->version),
-					   NULL);
+	return account_deny_limit(account, reserved, amount);
 }
 
 Denial *
@@ -447,6 +638,26 @@ account_test_credit(AccountSet *set, const Account *account, Amount amount)
 	return denial ? denial : account_test_maximum(set, account, amount);
 }
 
+/*
+ * A test of a hot account takes from it, and may wait for others who have
+ * taken.  That cannot be a deadlock while all take in one order, that of the
+ * accounts.
+ */
+Denial *
+account_test_pair(AccountSet *set, const Account *debit,
+				  const Account *credit, Amount amount)
+{
+	Denial	   *denial;
+
+	if (is_shared(debit) && is_shared(credit) && credit->id < debit->id)
+	{
+		denial = account_test_credit(set, credit, amount);
+		return denial ? denial : account_test_debit(set, debit, amount);
+	}
+	denial = account_test_debit(set, debit, amount);
+	return denial ? denial : account_test_credit(set, credit, amount);
+}
+
 Amount
 account_room(AccountSet *set, const Account *account, bool debit_side)
 {
@@ -460,6 +671,12 @@ account_room(AccountSet *set, const Account *account, bool debit_side)
 Denial *
 account_test_version(const Account *account, int64 expected_version)
 {
+	if (account->hot)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("account %lld of ledger %lld is hot and has no version",
+						(long long) account->id, (long long) account->ledger),
+				 errhint("Leave expected_version out.")));
 	if (account->version == expected_version)
 		return NULL;
 	return denial_make(ERRCODE_TELLER_VERSION_CONFLICT,

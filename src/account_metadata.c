@@ -42,7 +42,8 @@ teller_set_metadata(PG_FUNCTION_ARGS)
 	account = PG_GETARG_INT64(ARG_ACCOUNT);
 	metadata = input_metadata(fcinfo, ARG_METADATA);
 	access_require_owner("teller.set_metadata()");
-	set = account_set_lock(PG_GETARG_INT64(ARG_LEDGER), &account, 1);
+	set = account_set_lock_as(PG_GETARG_INT64(ARG_LEDGER), &account, 1,
+							  ACCOUNT_ROW);
 	account_write_metadata(set, &set->accounts[0], metadata);
 	account_set_close(set);
 

@@ -20,6 +20,7 @@
 #include "clock.h"
 #include "compat.h"
 #include "errcodes.h"
+#include "hot.h"
 #include "input.h"
 #include "ledger.h"
 #include "wake.h"
@@ -57,14 +58,7 @@ check_mode(FunctionCallInfo fcinfo)
 	account_check_reentrancy(text_to_cstring(PG_GETARG_TEXT_PP(ARG_REENTRANCY)));
 	if (!PG_GETARG_BOOL(ARG_HOT))
 		return;
-	if (!teller_is_preloaded())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("a hot account needs pg_teller to be preloaded"),
-				 errhint("Put shared_preload_libraries = 'pg_teller' into postgresql.conf and restart the server.")));
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("hot accounts are not supported yet")));
+	hot_require_preload();
 }
 
 /* A limit in the asset's scale, so that it is stored like a balance. */

@@ -17,7 +17,7 @@
 #include "utils/snapmgr.h"
 
 #include "access.h"
-#include "account.h"
+#include "account_hot.h"
 #include "clock.h"
 #include "compat.h"
 #include "errcodes.h"
@@ -54,6 +54,8 @@ teller_balance(PG_FUNCTION_ARGS)
 	account = account_peek(ledger, id, GetActiveSnapshot());
 	if (account == NULL)
 		account_raise_missing(ledger, id);
+	if (account->hot)
+		account_hot_complete(account, GetActiveSnapshot());
 	now = clock_read();
 	now = Max(now, account->last_at);
 	if (account->pending_debit > 0)
@@ -64,6 +66,7 @@ teller_balance(PG_FUNCTION_ARGS)
 									GetActiveSnapshot());
 	values[3] = AmountGetDatum(amount_subtract(account->posted, pending_debit),
 							   account->scale);
+	nulls[4] = account->hot;
 	values[4] = Int64GetDatum(account->version);
 	return input_result(fcinfo, values, nulls);
 }
@@ -137,6 +140,7 @@ teller_lock_accounts(PG_FUNCTION_ARGS)
 
 	/* The calls that follow may place holds; see hold_row.h. */
 	hold_enter();
-	account_set_close(account_set_lock(ledger, ids, accounts.count));
+	account_set_close(account_set_lock_as(ledger, ids, accounts.count,
+										  ACCOUNT_ALONE));
 	PG_RETURN_VOID();
 }

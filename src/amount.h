@@ -34,7 +34,7 @@ extern Amount amount_to_move(Numeric value, int scale, const char *what);
 extern void amount_check(Numeric value, const char *what);
 
 /* amount_stored: what pg_teller itself wrote; *scale is the stored scale. */
-extern Amount amount_stored(Numeric value, int *scale);
+extern Amount amount_stored(Datum stored, int *scale);
 
 extern Numeric amount_to_numeric(Amount amount, int scale);
 extern char *amount_to_text(Amount amount, int scale);

@@ -170,11 +170,16 @@ refuse_recorded(const Batch *batch)
 
 /* ---- rows ------------------------------------------------------------- */
 
+/* What a hot account has after one of many movements is nobody's to know. */
 static void
-item_balances(const PostItem *item, Datum *values)
+item_balances(const PostItem *item, Datum *values, bool *nulls)
 {
 	int			scale = item->debit->scale;
 
+	nulls[TRANSFER_DEBIT_BALANCE] = nulls[TRANSFER_DEBIT_VERSION] =
+		item->debit->hot;
+	nulls[TRANSFER_CREDIT_BALANCE] = nulls[TRANSFER_CREDIT_VERSION] =
+		item->credit->hot;
 	values[TRANSFER_DEBIT_BALANCE] = AmountGetDatum(item->debit_posted, scale);
 	values[TRANSFER_DEBIT_VERSION] = Int64GetDatum(item->debit_version);
 	values[TRANSFER_CREDIT_BALANCE] = AmountGetDatum(item->credit_posted, scale);
@@ -200,7 +205,7 @@ item_row(const Batch *batch, const PostItem *item, Datum *values, bool *nulls)
 		transfer[TRANSFER_REASON] = CStringGetTextDatum(denial_reason(item->denial));
 	transfer[TRANSFER_AMOUNT] = AmountGetDatum(denied ? 0 : item->amount,
 											   item->debit->scale);
-	item_balances(item, transfer);
+	item_balances(item, transfer, transfer_nulls);
 	transfer[TRANSFER_REPLAYED] = BoolGetDatum(false);
 }
 
@@ -245,11 +250,16 @@ emit_journal_row(FunctionCallInfo fcinfo, int ordinal, const JournalRow *row)
 	Datum		values[RESULT_COLUMNS] = {0};
 	bool		nulls[RESULT_COLUMNS] = {0};
 	Datum	   *transfer = values + RESULT_TRANSFER;
+	bool	   *transfer_nulls = nulls + RESULT_TRANSFER;
 
 	values[RESULT_BATCH_ID] = UUIDPGetDatum(row->batch_id);
 	transfer[TRANSFER_ID] = UUIDPGetDatum(&row->id);
 	transfer[TRANSFER_STATUS] = CStringGetTextDatum("posted");
-	nulls[RESULT_TRANSFER + TRANSFER_REASON] = true;
+	transfer_nulls[TRANSFER_REASON] = true;
+	transfer_nulls[TRANSFER_DEBIT_BALANCE] =
+		transfer_nulls[TRANSFER_DEBIT_VERSION] = row->debit.hot;
+	transfer_nulls[TRANSFER_CREDIT_BALANCE] =
+		transfer_nulls[TRANSFER_CREDIT_VERSION] = row->credit.hot;
 	transfer[TRANSFER_AMOUNT] = AmountGetDatum(row->amount, row->scale);
 	transfer[TRANSFER_DEBIT_BALANCE] = AmountGetDatum(row->debit.posted,
 													  row->scale);

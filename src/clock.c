@@ -25,18 +25,54 @@ clock_read(void)
 	return GetCurrentTimestamp();
 }
 
+/*
+ * Random bytes of an id.  To ask OpenSSL for them costs more than to look up
+ * an account, however few they are: so they are fetched for many ids at once.
+ * Those that were given out are not kept.
+ */
+static void
+random_bytes(unsigned char *bytes, int count)
+{
+	static unsigned char pool[512];
+	static int	left = 0;
+
+	if (left < count)
+	{
+		left = 0;
+		if (!pg_strong_random(pool, sizeof(pool)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("no random numbers for a new id")));
+		left = sizeof(pool);
+	}
+	left -= count;
+	memcpy(bytes, pool + left, count);
+	memset(pool + left, 0, count);
+}
+
+/*
+ * Ids of one session ascend, even if it makes two within one microsecond or
+ * the clock is set back: by them the feed tells the order within a transaction.
+ */
+static uint64
+ascending_us(void)
+{
+	static uint64 last = 0;
+	uint64		now = (uint64) (clock_read() + UNIX_EPOCH_US);
+
+	last = Max(now, last + 1);
+	return last;
+}
+
 pg_uuid_t *
 clock_new_id(void)
 {
 	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
-	uint64		us = (uint64) (clock_read() + UNIX_EPOCH_US);
+	uint64		us = ascending_us();
 	uint64		ms = us / 1000;
 	uint32		fraction = (uint32) ((us % 1000) * 4096 / 1000);
 
-	if (!pg_strong_random(id->data + 8, UUID_LEN - 8))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("no random numbers for a new id")));
+	random_bytes(id->data + 8, UUID_LEN - 8);
 	for (int i = 0; i < 6; i++)
 		id->data[i] = (unsigned char) (ms >> (8 * (5 - i)));
 	id->data[6] = (unsigned char) (0x70 | (fraction >> 8));

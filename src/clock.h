@@ -18,7 +18,8 @@ extern TimestampTz clock_read(void);
 
 /*
  * clock_new_id: a version 7 UUID (RFC 9562): 48 bits of milliseconds, 12 bits
- * of the fraction of the millisecond, 62 random bits.  palloc'd.
+ * of the fraction of the millisecond, 62 random bits.  Those of one session
+ * ascend.  palloc'd.
  */
 extern pg_uuid_t *clock_new_id(void);
 extern char *clock_id_text(const pg_uuid_t *id);

@@ -70,6 +70,17 @@ typedef bool TU_UpdateIndexes;
 #define teller_index_insert_cleanup(index, info) index_insert_cleanup((index), (info))
 #endif
 
+/* How a column of an index sorts; reverse: it is a descending one. */
+#if PG_VERSION_NUM < 180000
+#define teller_index_sort_support(index, reverse, support) \
+	PrepareSortSupportFromIndexRel((index), \
+								   (reverse) ? BTGreaterStrategyNumber : \
+								   BTLessStrategyNumber, (support))
+#else
+#define teller_index_sort_support(index, reverse, support) \
+	PrepareSortSupportFromIndexRel((index), (reverse), (support))
+#endif
+
 #if PG_VERSION_NUM < 180000
 #define teller_index_beginscan(heap, index, snapshot, nkeys) \
 	index_beginscan((heap), (index), (snapshot), (nkeys), 0)
@@ -103,6 +114,13 @@ typedef bool TU_UpdateIndexes;
 	object_aclcheck(NamespaceRelationId, (schema), (role), (mode))
 #define teller_proc_aclcheck(function, role, mode) \
 	object_aclcheck(ProcedureRelationId, (function), (role), (mode))
+#endif
+
+/* The file that has the table's rows. */
+#if PG_VERSION_NUM < 160000
+#define teller_file_of(rel) ((rel)->rd_node.relNode)
+#else
+#define teller_file_of(rel) ((rel)->rd_locator.relNumber)
 #endif
 
 /* The place of this process in ProcGlobal->allProcs. */

@@ -42,46 +42,66 @@ get_bigint(TupleTableSlot *slot, int column)
 	return DatumGetInt64(slot_getattr(slot, column, &isnull));
 }
 
+/* Where a walk goes on. */
+typedef enum Walk
+{
+	WALK_ON,
+	WALK_NEXT_LEDGER,
+	WALK_END
+} Walk;
+
+/* All open holds with a deadline, or those of a ledger from one of them on. */
+static RelScan *
+begin_walk(Rel *rel, Snapshot snapshot, const DueHold *from)
+{
+	Datum		ledger;
+
+	if (from == NULL)
+		return rel_scan_begin(rel, "hold_due", snapshot, 0, NULL);
+	ledger = Int64GetDatum(from->ledger);
+	return rel_scan_from(rel, "hold_due", snapshot, 1, &ledger,
+						 from->expires_at);
+}
+
 /*
  * Walk the open holds with a deadline, ledger by ledger, each in the order of
- * deadlines.  visit returns false to go on with the next ledger.
+ * deadlines; from: see expire_list.
  */
 static void
-walk_deadlines(bool (*visit) (TupleTableSlot *slot, TimestampTz deadline, void *arg),
+walk_deadlines(const DueHold *from,
+			   Walk (*visit) (TupleTableSlot *slot, TimestampTz deadline, void *arg),
 			   void *arg)
 {
 	Rel		   *rel = rel_open(REL_HOLD, AccessShareLock);
 	TupleTableSlot *slot = rel_make_slot(rel);
 	Snapshot	snapshot = rel_newest_snapshot();
-	int64		ledger = PG_INT64_MIN;
-	bool		first = true;
+	RelScan    *scan = begin_walk(rel, snapshot, from);
+	int64		ledger = from == NULL ? PG_INT64_MIN : from->ledger;
+	bool		in_ledger = from != NULL;
 
 	for (;;)
 	{
-		RelScan    *next = first ?
-			rel_scan_begin(rel, "hold_due", snapshot, 0, NULL) :
-			rel_scan_after(rel, "hold_due", snapshot, ledger);
-		bool		found = false;
+		Walk		walk = WALK_ON;
 
-		while (rel_scan_next(next, slot))
+		while (walk == WALK_ON && rel_scan_next(scan, slot))
 		{
 			bool		isnull;
 			int64		at = get_bigint(slot, COL_LEDGER);
 
 			/* Into the next ledger: start there with a scan of its own. */
-			if (found && at != ledger)
+			if (in_ledger && at != ledger)
 				break;
 			ledger = at;
-			found = true;
-			first = false;
-			if (!visit(slot, DatumGetTimestampTz(slot_getattr(slot,
-															  COL_EXPIRES_AT,
-															  &isnull)), arg))
-				break;
+			in_ledger = true;
+			walk = visit(slot, DatumGetTimestampTz(slot_getattr(slot,
+																COL_EXPIRES_AT,
+																&isnull)), arg);
 		}
-		rel_scan_end(next);
-		if (!found)
+		rel_scan_end(scan);
+		if (!in_ledger || walk == WALK_END)
 			break;
+		scan = rel_scan_after(rel, "hold_due", snapshot, ledger);
+		in_ledger = false;
 	}
 	rel_forget_snapshot(snapshot);
 	ExecDropSingleTupleTableSlot(slot);
@@ -98,43 +118,43 @@ typedef struct DueList
 	DueHold    *holds;
 } DueList;
 
-static bool
+static Walk
 visit_due(TupleTableSlot *slot, TimestampTz deadline, void *arg)
 {
 	DueList    *list = arg;
 	DueHold    *due = &list->holds[list->count];
 	bool		isnull;
 
-	if (deadline > list->now || list->count == list->max)
-		return false;
+	if (deadline > list->now)
+		return WALK_NEXT_LEDGER;
 	due->ledger = get_bigint(slot, COL_LEDGER);
 	due->id = *DatumGetUUIDP(slot_getattr(slot, COL_ID, &isnull));
 	due->debit_account = get_bigint(slot, COL_DEBIT_ACCOUNT);
 	due->credit_account = get_bigint(slot, COL_CREDIT_ACCOUNT);
-	list->count++;
-	return true;
+	due->expires_at = deadline;
+	return ++list->count < list->max ? WALK_ON : WALK_END;
 }
 
 DueHold *
-expire_list(int max_holds, int *count)
+expire_list(int max_holds, const DueHold *from, int *count)
 {
 	DueList		list = {0};
 
 	list.now = clock_read();
 	list.max = max_holds;
-	list.holds = palloc(sizeof(DueHold) * ((Size) max_holds + 1));
-	walk_deadlines(visit_due, &list);
+	list.holds = palloc(sizeof(DueHold) * (Size) max_holds);
+	walk_deadlines(from, visit_due, &list);
 	*count = list.count;
 	return list.holds;
 }
 
-static bool
+static Walk
 visit_first(TupleTableSlot *slot, TimestampTz deadline, void *arg)
 {
 	TimestampTz *earliest = arg;
 
 	*earliest = Min(*earliest, deadline);
-	return false;
+	return WALK_NEXT_LEDGER;
 }
 
 TimestampTz
@@ -142,76 +162,99 @@ expire_next_deadline(void)
 {
 	TimestampTz earliest = DT_NOEND;
 
-	walk_deadlines(visit_first, &earliest);
+	walk_deadlines(NULL, visit_first, &earliest);
 	return earliest;
 }
 
 /* ---- expiring --------------------------------------------------------- */
 
-/* Every debit account, and the credit accounts that keep a sum of holds. */
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/*
+ * Every debit account, and the credit accounts that keep a sum of holds: each
+ * of these is looked at once, as many holds favour a few accounts.
+ */
 static AccountSet *
 lock_accounts_of(int64 ledger, const DueHold *due, int count)
 {
 	int64	   *accounts = palloc(sizeof(int64) * 2 * count);
-	int			n = 0;
+	int64	   *credits = palloc(sizeof(int64) * count);
+	int			n = count;
 
 	for (int i = 0; i < count; i++)
 	{
-		Account    *credit = account_peek(ledger, due[i].credit_account,
-											  NULL);
+		accounts[i] = due[i].debit_account;
+		credits[i] = due[i].credit_account;
+	}
+	qsort(credits, count, sizeof(int64), compare_ids);
+	for (int i = 0; i < count; i++)
+	{
+		Account    *credit;
 
-		accounts[n++] = due[i].debit_account;
+		if (i > 0 && credits[i] == credits[i - 1])
+			continue;
+		credit = account_peek(ledger, credits[i], NULL);
 		if (credit == NULL)
-			account_raise_missing(ledger, due[i].credit_account);
+			account_raise_missing(ledger, credits[i]);
 		if (credit->has_max)
-			accounts[n++] = due[i].credit_account;
+			accounts[n++] = credits[i];
 	}
 	return account_set_lock(ledger, accounts, n);
 }
 
-/* One hold of a set of locked accounts; false if it is over already. */
-static bool
-expire_one(AccountSet *set, const DueHold *due)
+/*
+ * One hold of a set of locked accounts, unless it is over already.  Its
+ * journal row is left in the movement.
+ */
+static void
+expire_one(Movement *movement, HoldLocker *locker, const DueHold *due)
 {
-	Movement	movement;
+	AccountSet *set = movement->set;
 	Account		untouched = {0};
-	bool		expired = false;
 
-	movement_init(&movement, set, 1);
-	movement.hold = hold_lock(due->ledger, &due->id);
-	movement.scale = movement.hold->scale;
-	movement.debit = account_in_set(set, due->debit_account);
-	movement.credit = account_in_set(set, due->credit_account);
-	if (movement.credit == NULL)
+	movement->hold = hold_lock_next(locker, due->ledger, &due->id);
+	movement->scale = movement->hold->scale;
+	movement->debit = account_in_set(set, due->debit_account);
+	movement->credit = account_in_set(set, due->credit_account);
+	if (movement->credit == NULL)
 	{
 		untouched.id = due->credit_account;
-		movement.credit = &untouched;
+		movement->credit = &untouched;
 	}
-	if (movement.hold->state == HOLD_OPEN &&
-		hold_is_due(movement.hold, set->now))
+	if (movement->hold->state == HOLD_OPEN &&
+		hold_is_due(movement->hold, set->now))
 	{
-		hold_expire_locked(&movement);
-		hold_write(movement.hold);
-		journal_write(movement.rows, movement.nrows);
-		expired = true;
+		hold_expire_locked(movement);
+		movement->rows[movement->nrows - 1].hold_id = &due->id;
+		hold_write(movement->hold);
 	}
-	hold_close(movement.hold);
-	return expired;
+	pfree(movement->hold);
+	movement->hold = NULL;
 }
 
 static int
 expire_in_ledger(int64 ledger, const DueHold *due, int count)
 {
 	AccountSet *set = lock_accounts_of(ledger, due, count);
-	int			expired = 0;
+	HoldLocker *locker = hold_lock_begin();
+	Movement	movement;
 
+	movement_init(&movement, set, count);
 	for (int i = 0; i < count; i++)
-		if (expire_one(set, &due[i]))
-			expired++;
+		expire_one(&movement, locker, &due[i]);
+	hold_lock_end(locker);
 	account_set_write(set);
+	journal_write(movement.rows, movement.nrows);
 	account_set_close(set);
 	CommandCounterIncrement();
-	return expired;
+	return movement.nrows;
 }
 
 int
@@ -248,6 +291,6 @@ teller_expire_due(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("max_holds must be between 1 and 1000000")));
-	due = expire_list(max_holds, &count);
+	due = expire_list(max_holds, NULL, &count);
 	PG_RETURN_INT32(expire_holds(due, count));
 }

@@ -20,10 +20,16 @@ typedef struct DueHold
 	pg_uuid_t	id;
 	int64		debit_account;
 	int64		credit_account;
+	TimestampTz expires_at;
 } DueHold;
 
-/* Up to max_holds due holds of all ledgers, by ledger and deadline. */
-extern DueHold *expire_list(int max_holds, int *count);
+/*
+ * Up to max_holds due holds of all ledgers, by ledger and deadline.  from:
+ * where to begin, NULL for the first one.  Where much is due, who begins each
+ * list where the one before it ended does not pass again by the index entries
+ * of what was expired since.
+ */
+extern DueHold *expire_list(int max_holds, const DueHold *from, int *count);
 
 /*
  * expire_holds: expire those of them that are still open and due, in the

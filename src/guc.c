@@ -20,6 +20,7 @@
 
 #include <limits.h>
 
+#include "miscadmin.h"
 #include "utils/guc.h"
 
 #include "guc.h"
@@ -48,6 +49,8 @@ int			teller_hold_ttl_s;
 int			teller_expire_batch;
 int			teller_key_retention_s;
 bool		teller_allow_drop;
+int			teller_max_hot_accounts;
+int			teller_fold_interval_ms;
 
 #define SECOND_MS	1000
 #define MINUTE_MS	(60 * SECOND_MS)
@@ -144,6 +147,13 @@ static const IntSetting int_settings[] = {
 	{"teller.key_retention",
 		"Age at which keys and requests that carry their time are forgotten; 0: never.",
 		&teller_key_retention_s, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S},
+	{"teller.max_hot_accounts",
+		"Hot accounts that are in use at once.",
+		&teller_max_hot_accounts, 256, 1, 100000, PGC_POSTMASTER, 0},
+	{"teller.fold_interval",
+		"Time between two folds of a hot account into its row.",
+		&teller_fold_interval_ms, SECOND_MS, 10, 10 * MINUTE_MS,
+		PGC_SIGHUP, GUC_UNIT_MS},
 };
 
 void
@@ -153,6 +163,10 @@ guc_define(void)
 	{
 		const IntSetting *s = &int_settings[i];
 
+		/* It sizes shared memory, and there is none without the preload. */
+		if (s->context == PGC_POSTMASTER &&
+			!process_shared_preload_libraries_in_progress)
+			continue;
 		DefineCustomIntVariable(s->name, s->says, NULL, s->variable, s->boot,
 								s->min, s->max, s->context, s->unit,
 								NULL, NULL, NULL);

@@ -42,6 +42,8 @@ extern int	teller_hold_ttl_s;
 extern int	teller_expire_batch;
 extern int	teller_key_retention_s; /* 0: for ever */
 extern bool teller_allow_drop;
+extern int	teller_max_hot_accounts;
+extern int	teller_fold_interval_ms;
 
 extern void guc_define(void);
 

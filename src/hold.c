@@ -18,6 +18,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
+#include "account_hot.h"
 #include "clock.h"
 #include "compat.h"
 #include "errcodes.h"
@@ -106,7 +107,7 @@ hold_lock_sides(int64 ledger, int64 debit, int64 credit)
 bool
 hold_counts_credit(const Movement *movement)
 {
-	return movement->credit->slot != NULL && movement->credit->has_max;
+	return account_is_locked(movement->credit) && movement->credit->has_max;
 }
 
 static Denial *
@@ -118,11 +119,8 @@ place_test(Movement *movement, const HoldRequest *request)
 		denial = account_test_version(movement->debit,
 									  request->expected_version);
 	if (denial == NULL)
-		denial = account_test_debit(movement->set, movement->debit,
-									movement->amount);
-	if (denial == NULL)
-		denial = account_test_credit(movement->set, movement->credit,
-									 movement->amount);
+		denial = account_test_pair(movement->set, movement->debit,
+								   movement->credit, movement->amount);
 	return denial;
 }
 
@@ -286,6 +284,37 @@ capture_apply(Movement *movement, bool final, const pg_uuid_t *operation)
 		hold_end(movement, HOLD_CAPTURED, row);
 }
 
+/*
+ * A hot account is not locked, so whether the hold is due is settled with
+ * those who count what is due as theirs.  Only who takes from the hold, or
+ * makes it last longer, has to: what a release gives back is the same money.
+ */
+void
+hold_claim(Movement *movement)
+{
+	const Hold *hold = movement->hold;
+
+	if (hold->state != HOLD_OPEN || !hold->has_deadline)
+		return;
+	account_claim_hold(movement->set, movement->debit, HOT_DEBIT,
+					   hold->expires_at);
+	if (hold_counts_credit(movement))
+		account_claim_hold(movement->set, movement->credit, HOT_CREDIT,
+						   hold->expires_at);
+	movement->denial = test_open(hold, movement->set->now);
+}
+
+/*
+ * A hot account keeps nobody off the hold until the hold is locked: so that
+ * what was done to it meanwhile is not later than this.
+ */
+static void
+read_clock_again(Movement *movement)
+{
+	if (movement->debit->use >= 0)
+		movement->set->now = Max(movement->set->now, clock_read());
+}
+
 Movement *
 hold_decide_capture(int64 ledger, const pg_uuid_t *id, Numeric amount,
 					bool final, const pg_uuid_t *operation)
@@ -299,10 +328,13 @@ hold_decide_capture(int64 ledger, const pg_uuid_t *id, Numeric amount,
 	movement = movement_begin(ledger, accounts, 2);
 	movement->debit = account_in_set(movement->set, accounts[0]);
 	movement->credit = account_in_set(movement->set, accounts[1]);
-	movement->hold = hold_lock(ledger, id);
+	movement->hold = hold_lock(peeked);
+	read_clock_again(movement);
 	movement->scale = movement->hold->scale;
 	check_operation(movement->hold, operation);
 	movement->denial = test_open(movement->hold, movement->set->now);
+	if (movement->denial == NULL)
+		hold_claim(movement);
 	if (movement->denial == NULL && operation == NULL)
 		movement->denial = account_test_active(movement->debit, true);
 	if (movement->denial == NULL && operation == NULL)
@@ -324,7 +356,8 @@ hold_lock_open(int64 ledger, const pg_uuid_t *id, const pg_uuid_t *operation)
 	Movement   *movement = hold_lock_sides(ledger, peeked->debit_account,
 										   peeked->credit_account);
 
-	movement->hold = hold_lock(ledger, id);
+	movement->hold = hold_lock(peeked);
+	read_clock_again(movement);
 	check_operation(movement->hold, operation);
 	movement->denial = test_open(movement->hold, movement->set->now);
 	return movement;

@@ -67,6 +67,7 @@ extern Movement *hold_decide_adjust(int64 ledger, const pg_uuid_t *hold,
 extern Movement *hold_lock_sides(int64 ledger, int64 debit, int64 credit);
 extern Movement *hold_lock_open(int64 ledger, const pg_uuid_t *hold,
 								const pg_uuid_t *operation);
+extern void hold_claim(Movement *movement);
 extern bool hold_counts_credit(const Movement *movement);
 extern void hold_end(Movement *movement, HoldState state, JournalRow *row);
 

@@ -57,6 +57,7 @@ hold_result(const Movement *movement, Datum *values, bool *nulls)
 	values[RESULT_AVAILABLE] = AmountGetDatum(account_available(movement->set,
 																movement->debit),
 											  movement->scale);
+	nulls[RESULT_DEBIT_VERSION] = movement->debit->hot;
 	values[RESULT_DEBIT_VERSION] = Int64GetDatum(movement->debit->version);
 	values[RESULT_REPLAYED] = BoolGetDatum(false);
 }

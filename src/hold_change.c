@@ -55,6 +55,8 @@ hold_decide_extend(int64 ledger, const pg_uuid_t *id, const Interval *ttl)
 	TimestampTz deadline;
 	JournalRow *row;
 
+	if (movement->denial == NULL)
+		hold_claim(movement);
 	if (movement->denial != NULL)
 		return movement;
 	deadline = hold_deadline(movement->set->now, ttl);
@@ -97,14 +99,10 @@ test_total(const Hold *hold, Amount total)
 static Denial *
 test_more(Movement *movement, Amount more)
 {
-	Denial	   *denial;
-
 	if (more <= 0)
 		return NULL;
-	denial = account_test_debit(movement->set, movement->debit, more);
-	if (denial == NULL)
-		denial = account_test_credit(movement->set, movement->credit, more);
-	return denial;
+	return account_test_pair(movement->set, movement->debit,
+							 movement->credit, more);
 }
 
 static void

@@ -17,6 +17,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "executor/executor.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -90,7 +91,7 @@ hold_is_due(const Hold *hold, TimestampTz now)
 static Amount
 stored(TupleTableSlot *slot, int column, int *scale)
 {
-	return amount_stored(DatumGetNumeric(slot->tts_values[column]), scale);
+	return amount_stored(slot->tts_values[column], scale);
 }
 
 static void
@@ -146,31 +147,95 @@ hold_keep_out(void)
 Hold *
 hold_peek(int64 ledger, const pg_uuid_t *id)
 {
-	Rel		   *rel = rel_open(REL_HOLD, RowExclusiveLock);
-	TupleTableSlot *slot = rel_make_slot(rel);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	Datum		keys[2] = {Int64GetDatum(ledger), UUIDPGetDatum(id)};
-	Hold	   *hold = palloc0(sizeof(Hold));
-
-	if (!rel_fetch(rel, snapshot, 2, keys, slot))
-		raise_missing(ledger, id);
-	hold_read(hold, slot);
-	rel_forget_snapshot(snapshot);
-	ExecDropSingleTupleTableSlot(slot);
-	rel_close(rel);
-	return hold;
-}
-
-Hold *
-hold_lock(int64 ledger, const pg_uuid_t *id)
-{
 	Datum		keys[2] = {Int64GetDatum(ledger), UUIDPGetDatum(id)};
 	Hold	   *hold = palloc0(sizeof(Hold));
 
 	hold->rel = rel_open(REL_HOLD, RowExclusiveLock);
 	hold->slot = rel_make_slot(hold->rel);
-	if (!rel_lock_row(hold->rel, 2, keys, LockTupleNoKeyExclusive, hold->slot))
+	hold->seen = RegisterSnapshot(GetLatestSnapshot());
+	if (!rel_fetch(hold->rel, hold->seen, 2, keys, hold->slot))
 		raise_missing(ledger, id);
+	hold_read(hold, hold->slot);
+
+	/* No page stays pinned while its accounts are waited for. */
+	ExecMaterializeSlot(hold->slot);
+	return hold;
+}
+
+struct HoldLocker
+{
+	Rel		   *rel;
+	RelLocker  *rows;
+	TupleTableSlot *slot;
+};
+
+/* One that is over is locked too: who locks it looks at its state. */
+static bool
+is_any(TupleTableSlot *slot)
+{
+	return true;
+}
+
+HoldLocker *
+hold_lock_begin(void)
+{
+	HoldLocker *locker = palloc(sizeof(HoldLocker));
+
+	locker->rel = rel_open(REL_HOLD, RowExclusiveLock);
+	locker->rows = rel_lock_begin(locker->rel, LockTupleNoKeyExclusive,
+								  is_any);
+	locker->slot = rel_make_slot(locker->rel);
+	return locker;
+}
+
+Hold *
+hold_lock_next(HoldLocker *locker, int64 ledger, const pg_uuid_t *id)
+{
+	Datum		keys[2] = {Int64GetDatum(ledger), UUIDPGetDatum(id)};
+	Hold	   *hold = palloc0(sizeof(Hold));
+
+	hold->rel = locker->rel;
+	hold->slot = locker->slot;
+	if (rel_lock_next(locker->rows, 2, keys, hold->slot) == REL_ABSENT)
+		raise_missing(ledger, id);
+	hold_read(hold, hold->slot);
+	return hold;
+}
+
+void
+hold_lock_end(HoldLocker *locker)
+{
+	rel_lock_end(locker->rows);
+	ExecDropSingleTupleTableSlot(locker->slot);
+	rel_close(locker->rel);
+	pfree(locker);
+}
+
+/*
+ * The version that was peeked at leads to the newest one, without a second
+ * look at the index.  Above READ COMMITTED it must be the one that the
+ * transaction's own snapshot has.
+ */
+Hold *
+hold_lock(Hold *hold)
+{
+	int64		ledger = hold->ledger;
+	pg_uuid_t	id = hold->id;
+	Datum		keys[2] = {Int64GetDatum(ledger), UUIDPGetDatum(&id)};
+	bool		changed;
+	bool		found;
+
+	if (IsolationUsesXactSnapshot())
+		found = rel_lock_row(hold->rel, 2, keys, LockTupleNoKeyExclusive,
+							 hold->slot);
+	else
+		found = rel_lock_version(hold->rel, hold->seen,
+								 LockTupleNoKeyExclusive, hold->slot,
+								 &changed);
+	if (!found)
+		raise_missing(ledger, &id);
+	rel_forget_snapshot(hold->seen);
+	hold->seen = NULL;
 	hold_read(hold, hold->slot);
 	return hold;
 }

@@ -49,6 +49,8 @@ typedef struct Hold
 	bool		extended;		/* the deadline is another */
 	Rel		   *rel;
 	TupleTableSlot *slot;		/* the locked row; NULL if new */
+	Snapshot	seen;			/* in which it was peeked at, until it is
+								 * locked */
 } Hold;
 
 extern Amount hold_remaining(const Hold *hold);
@@ -66,11 +68,25 @@ extern const char *hold_state_name(HoldState state);
 extern void hold_enter(void);
 extern void hold_keep_out(void);
 
-/* The row without a lock: its accounts never change.  Enters. */
+/*
+ * hold_peek: the row without a lock: its accounts never change.  Enters.
+ * hold_lock: lock the row that was peeked at, and read it anew; its accounts
+ * must be locked already.  Returns the same hold.
+ */
 extern Hold *hold_peek(int64 ledger, const pg_uuid_t *id);
+extern Hold *hold_lock(Hold *hold);
 
-/* The locked row; its accounts must be locked already. */
-extern Hold *hold_lock(int64 ledger, const pg_uuid_t *id);
+/*
+ * To lock holds one after another, each to be written, if at all, before the
+ * next one is locked.  What hold_lock_next gives is pfree'd by the caller, not
+ * closed.
+ */
+typedef struct HoldLocker HoldLocker;
+
+extern HoldLocker *hold_lock_begin(void);
+extern Hold *hold_lock_next(HoldLocker *locker, int64 ledger,
+							const pg_uuid_t *id);
+extern void hold_lock_end(HoldLocker *locker);
 
 /* Insert the row, or update the one that was locked. */
 extern void hold_write(Hold *hold);

@@ -23,6 +23,9 @@
 #include "rel.h"
 #include "stats.h"
 
+/* From so many rows on it pays to sort their index entries. */
+#define JOURNAL_BULK_ROWS 8
+
 static void
 set_uuid(Datum *values, bool *nulls, int column, const pg_uuid_t *id)
 {
@@ -30,33 +33,40 @@ set_uuid(Datum *values, bool *nulls, int column, const pg_uuid_t *id)
 	values[column] = UUIDPGetDatum(id);
 }
 
-/* Version and balances of one side; columns from first on. */
+/*
+ * Version and balances of one side, in the columns from first on; and its
+ * epoch.
+ */
 static void
-set_side(Datum *values, bool *nulls, int first, const JournalSide *side,
-		 int scale)
+set_side(Datum *values, bool *nulls, int first, int epoch,
+		 const JournalSide *side, int scale)
 {
-	nulls[first] = nulls[first + 1] = nulls[first + 2] = !side->touched;
-	if (!side->touched)
+	bool		versioned = side->touched && !side->hot;
+
+	nulls[epoch] = !side->touched || !side->has_epoch;
+	values[epoch] = Int64GetDatum(side->epoch);
+	nulls[first] = nulls[first + 1] = nulls[first + 2] = !versioned;
+	if (!versioned)
 		return;
 	values[first] = Int64GetDatum(side->version);
 	values[first + 1] = AmountGetDatum(side->posted, scale);
 	values[first + 2] = AmountGetDatum(side->pending, scale);
 }
 
+/* values and nulls are all zero. */
 static void
-journal_write_row(Rel *rel, const JournalRow *row, int64 tx)
+form_row(const JournalRow *row, int64 tx, Datum *values, bool *nulls)
 {
-	Datum		values[COL_COUNT] = {0};
-	bool		nulls[COL_COUNT] = {0};
-
 	values[COL_LEDGER] = Int64GetDatum(row->ledger);
 	set_uuid(values, nulls, COL_ID, &row->id);
 	values[COL_KIND] = CStringGetTextDatum(row->kind);
 	values[COL_DEBIT_ACCOUNT] = Int64GetDatum(row->debit.account);
 	values[COL_CREDIT_ACCOUNT] = Int64GetDatum(row->credit.account);
 	values[COL_AMOUNT] = AmountGetDatum(row->amount, row->scale);
-	set_side(values, nulls, COL_DEBIT_VERSION, &row->debit, row->scale);
-	set_side(values, nulls, COL_CREDIT_VERSION, &row->credit, row->scale);
+	set_side(values, nulls, COL_DEBIT_VERSION, COL_DEBIT_EPOCH, &row->debit,
+			 row->scale);
+	set_side(values, nulls, COL_CREDIT_VERSION, COL_CREDIT_EPOCH, &row->credit,
+			 row->scale);
 	set_uuid(values, nulls, COL_HOLD_ID, row->hold_id);
 	set_uuid(values, nulls, COL_REVERSES, row->reverses);
 	set_uuid(values, nulls, COL_BATCH_ID, row->batch_id);
@@ -67,7 +77,38 @@ journal_write_row(Rel *rel, const JournalRow *row, int64 tx)
 	values[COL_METADATA] = JsonbPGetDatum(row->metadata);
 	values[COL_ENDS_HOLD] = BoolGetDatum(row->ends_hold);
 	values[COL_TX] = Int64GetDatum(tx);
-	rel_insert(rel, values, nulls);
+}
+
+/* One row or two, which is what a call that is no batch writes. */
+static void
+write_few(Rel *rel, const JournalRow *rows, int count, int64 tx)
+{
+	for (int i = 0; i < count; i++)
+	{
+		Datum		values[COL_COUNT] = {0};
+		bool		nulls[COL_COUNT] = {0};
+
+		form_row(&rows[i], tx, values, nulls);
+		rel_insert(rel, values, nulls);
+	}
+}
+
+static void
+write_many(Rel *rel, const JournalRow *rows, int count, int64 tx)
+{
+	RelBulk    *bulk = rel_bulk_begin(rel, count);
+	MemoryContext old = MemoryContextSwitchTo(rel_bulk_memory(bulk));
+
+	for (int i = 0; i < count; i++)
+	{
+		Datum		values[COL_COUNT] = {0};
+		bool		nulls[COL_COUNT] = {0};
+
+		form_row(&rows[i], tx, values, nulls);
+		rel_bulk_add(bulk, values, nulls);
+	}
+	MemoryContextSwitchTo(old);
+	rel_bulk_end(bulk);
 }
 
 void
@@ -76,8 +117,10 @@ journal_write(const JournalRow *rows, int count)
 	Rel		   *rel = rel_open(REL_JOURNAL, RowExclusiveLock);
 	int64		tx = feed_epoch_tx();
 
-	for (int i = 0; i < count; i++)
-		journal_write_row(rel, &rows[i], tx);
+	if (count < JOURNAL_BULK_ROWS)
+		write_few(rel, rows, count, tx);
+	else
+		write_many(rel, rows, count, tx);
 	rel_close(rel);
 	stats_note_movements(count);
 }
@@ -99,17 +142,21 @@ get_uuid(TupleTableSlot *slot, int column)
 static Amount
 get_amount(TupleTableSlot *slot, int column, int *scale)
 {
-	return amount_stored(DatumGetNumeric(slot->tts_values[column]), scale);
+	return amount_stored(slot->tts_values[column], scale);
 }
 
 static void
-get_side(TupleTableSlot *slot, int account, int first, JournalSide *side)
+get_side(TupleTableSlot *slot, int account, int first, int epoch,
+		 JournalSide *side)
 {
 	int			ignored;
 
 	side->account = DatumGetInt64(slot->tts_values[account]);
-	side->touched = !slot->tts_isnull[first];
-	if (!side->touched)
+	side->has_epoch = !slot->tts_isnull[epoch];
+	side->epoch = DatumGetInt64(slot->tts_values[epoch]);
+	side->hot = side->has_epoch && slot->tts_isnull[first];
+	side->touched = side->hot || !slot->tts_isnull[first];
+	if (slot->tts_isnull[first])
 		return;
 	side->version = DatumGetInt64(slot->tts_values[first]);
 	side->posted = get_amount(slot, first + 1, &ignored);
@@ -124,8 +171,10 @@ journal_read(JournalRow *row, TupleTableSlot *slot)
 	row->ledger = DatumGetInt64(slot->tts_values[COL_LEDGER]);
 	row->id = *DatumGetUUIDP(slot->tts_values[COL_ID]);
 	row->kind = TextDatumGetCString(slot->tts_values[COL_KIND]);
-	get_side(slot, COL_DEBIT_ACCOUNT, COL_DEBIT_VERSION, &row->debit);
-	get_side(slot, COL_CREDIT_ACCOUNT, COL_CREDIT_VERSION, &row->credit);
+	get_side(slot, COL_DEBIT_ACCOUNT, COL_DEBIT_VERSION, COL_DEBIT_EPOCH,
+			 &row->debit);
+	get_side(slot, COL_CREDIT_ACCOUNT, COL_CREDIT_VERSION, COL_CREDIT_EPOCH,
+			 &row->credit);
 	row->amount = get_amount(slot, COL_AMOUNT, &row->scale);
 	row->hold_id = get_uuid(slot, COL_HOLD_ID);
 	row->reverses = get_uuid(slot, COL_REVERSES);

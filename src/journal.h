@@ -20,6 +20,9 @@ typedef struct JournalSide
 {
 	int64		account;
 	bool		touched;		/* false: only the id is recorded */
+	bool		hot;			/* no version and no balances after it */
+	bool		has_epoch;		/* see hot_fold.h */
+	int64		epoch;
 	int64		version;
 	Amount		posted;
 	Amount		pending;

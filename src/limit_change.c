@@ -79,7 +79,8 @@ limit_change_lock(LimitChange *change)
 {
 	Account    *account;
 
-	change->set = account_set_lock(change->ledger, &change->before.id, 1);
+	change->set = account_set_lock_as(change->ledger, &change->before.id, 1,
+									  ACCOUNT_ROW);
 	account = change->account = &change->set->accounts[0];
 	if (account->status != change->before.status ||
 		account->has_max != change->before.has_max)

@@ -27,6 +27,17 @@ movement_begin(int64 ledger, const int64 *accounts, int count)
 	return movement;
 }
 
+Movement *
+movement_begin_alone(int64 ledger, const int64 *accounts, int count)
+{
+	Movement   *movement = palloc(sizeof(Movement));
+
+	movement_init(movement,
+				  account_set_lock_as(ledger, accounts, count, ACCOUNT_ALONE),
+				  lengthof(movement->few));
+	return movement;
+}
+
 void
 movement_init(Movement *movement, AccountSet *set, int max_rows)
 {
@@ -49,6 +60,11 @@ step_side(JournalSide *side, Account *account, bool touch, bool debit_side)
 	if (!touch)
 		return;
 	account_step(account);
+	side->has_epoch = account->has_epoch;
+	side->epoch = account->epoch;
+	side->hot = account->use >= 0;
+	if (side->hot)
+		return;
 	side->version = account->version;
 	side->posted = account->posted;
 	side->pending = debit_side ? account->pending_debit : account->pending_credit;

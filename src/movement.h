@@ -38,10 +38,14 @@ typedef struct Movement
 
 /*
  * movement_begin: an empty movement over accounts that are locked now.
+ * movement_begin_alone: the same for a call that goes by exact balances; hot
+ * accounts too are locked against all others.
  * movement_init: the same over a set that is locked already.  max_rows: how
  * many journal rows it may get.
  */
 extern Movement *movement_begin(int64 ledger, const int64 *accounts, int count);
+extern Movement *movement_begin_alone(int64 ledger, const int64 *accounts,
+									  int count);
 extern void movement_init(Movement *movement, AccountSet *set, int max_rows);
 
 /*

@@ -116,6 +116,7 @@ typedef struct Submission
 	KeyCall		call;
 
 	/* worked out before the locks */
+	bool		pulled;			/* an application fetches it */
 	int64		settlement_account;
 	pg_uuid_t	origin;
 	MemoParts	parts;
@@ -415,11 +416,13 @@ prepare(Submission *s)
 	Denial	   *off;
 
 	check_continuations(s);
+	s->pulled = server->kind == SERVER_PULL;
 	s->settlement_account = settlement_require(s->ledger, s->server);
 	check_settlement(s);
 	account = account_peek(s->ledger, s->account, NULL);
 	if (account == NULL)
 		account_raise_missing(s->ledger, s->account);
+	reentrancy_check_hot(account, s->override);
 	off = reentrancy_test_off(account);
 	if (off != NULL)
 		denial_raise(off);
@@ -582,13 +585,14 @@ insert_operation(Submission *s, const Movement *movement, const pg_uuid_t *id)
 
 /*
  * What the row needs beside its commit: a flush, a wake-up after it, and a
- * place in the count.
+ * place in the count.  With what an application fetches, the worker has
+ * nothing to do before its not_after.
  */
 static void
-announce(void)
+announce(const Submission *s, TimestampTz now)
 {
 	ForceSyncCommit();
-	wake_at_commit(DT_NOBEGIN);
+	wake_at_commit(s->pulled ? now + s->expires_in_us : DT_NOBEGIN);
 	backlog_note_begun();
 	WAIT_POINT("submit_before_commit");
 }
@@ -610,7 +614,7 @@ run_once(Submission *s)
 		if (done)
 		{
 			movement_write(movement);
-			announce();
+			announce(s, movement->set->now);
 		}
 		movement_close(movement);
 		return done;

@@ -92,7 +92,9 @@ post_lock(PostBatch *batch)
 			accounts[n++] = batch->items[i].request.credit_account;
 		}
 	movement_init(&batch->movement,
-				  account_set_lock(batch->ledger, accounts, n), n / 2);
+				  account_set_lock_as(batch->ledger, accounts, n,
+									  batch->atomic && !batch->exact ?
+									  ACCOUNT_SHARED : ACCOUNT_ALONE), n / 2);
 	batch->movement.batch_id = &batch->id;
 	pfree(accounts);
 }

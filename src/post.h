@@ -41,6 +41,7 @@ typedef struct PostBatch
 {
 	int64		ledger;
 	bool		atomic;			/* all or nothing, limits on the net result */
+	bool		exact;			/* goes by the balances as they are locked */
 	bool		own_times;		/* each item has an effective_at of its own */
 	pg_uuid_t	id;
 	int			count;

@@ -126,14 +126,14 @@ name_answer(void *arg)
 /* ---- our side, in the snapshot of the caller's statement -------------- */
 
 static const char here_sql[] =
-"SELECT a.posted, a.posted - a.posted,"
+"SELECT b.posted, b.posted - b.posted,"
 " coalesce((SELECT sum(o.amount) FROM teller.operation_data AS o"
 "   WHERE o.ledger_id = $1 AND o.server = $3"
-"   AND o.state NOT IN ('settled', 'refunded')), a.posted - a.posted),"
+"   AND o.state NOT IN ('settled', 'refunded')), b.posted - b.posted),"
 " (SELECT min(o.created_at) FROM teller.operation_data AS o"
 "   WHERE o.ledger_id = $1 AND o.server = $3"
 "   AND o.state NOT IN ('settled', 'refunded'))"
-" FROM teller.account AS a WHERE a.ledger_id = $1 AND a.account_id = $2";
+" FROM teller.balance($1, $2) AS b";
 
 static Datum
 keep(Reconciliation *run, Datum value)

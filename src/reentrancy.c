@@ -31,6 +31,7 @@
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -64,6 +65,22 @@ reentrancy_check_override(const char *mode)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("reentrancy must be 'reject', 'allow' or 'queue', not \"%s\"",
 					mode)));
+}
+
+void
+reentrancy_check_hot(const Account *account, const char *override)
+{
+	if (!account->hot || override == NULL || is_mode(override, MODE_ALLOW) ||
+		is_mode(override, account->reentrancy))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("an operation of hot account %lld of ledger %lld cannot have reentrancy '%s'",
+					(long long) account->id, (long long) account->ledger,
+					override),
+			 errdetail("Its account has '%s', so that its operations do not wait for each other.",
+					   account->reentrancy),
+			 errhint("Give the account that reentrancy with teller.set_reentrancy().")));
 }
 
 /* ---- what is open ----------------------------------------------------- */
@@ -134,6 +151,16 @@ draw_ticket(Rel *rel, TupleTableSlot *slot, const Account *account,
 	return ticket;
 }
 
+/*
+ * On a hot account that others use at the same time nobody is behind anybody.
+ * The ticket only has to be another than theirs, who draw in this microsecond.
+ */
+static int64
+draw_ticket_of_many(TimestampTz now)
+{
+	return (int64) (((uint64) now << 10) | (teller_my_procno & 1023));
+}
+
 /* ---- a new operation -------------------------------------------------- */
 
 Denial *
@@ -183,7 +210,8 @@ reentrancy_take_turn(const Account *account, const char *override,
 		return;
 	rel = rel_open(REL_OPERATION, AccessShareLock);
 	slot = rel_make_slot(rel);
-	turn->ticket = draw_ticket(rel, slot, account, now);
+	turn->ticket = account->use >= 0 && !account->alone ?
+		draw_ticket_of_many(now) : draw_ticket(rel, slot, account, now);
 	if (!is_mode(turn->mode, MODE_ALLOW))
 		busy = find_first(rel, slot, account->ledger, account->id, &first);
 	if (busy && is_mode(turn->mode, MODE_REJECT))
@@ -291,7 +319,7 @@ teller_set_reentrancy(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("a call of pg_teller that writes");
 	PreventCommandIfParallelMode("a call of pg_teller that writes");
 	account = PG_GETARG_INT64(1);
-	set = account_set_lock(PG_GETARG_INT64(0), &account, 1);
+	set = account_set_lock_as(PG_GETARG_INT64(0), &account, 1, ACCOUNT_ROW);
 	same = is_mode(set->accounts[0].reentrancy, mode);
 	account_set_close(set);
 	if (!same)

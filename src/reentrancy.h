@@ -26,6 +26,12 @@ typedef struct ReentrancyTurn
 /* 22023 for a mode that no operation can have. */
 extern void reentrancy_check_override(const char *mode);
 
+/*
+ * 0A000 for an override that needs the order of operations, on a hot account
+ * that does not keep one.
+ */
+extern void reentrancy_check_hot(const Account *account, const char *override);
+
 /* NULL, or 55000 if the account takes no operations at all. */
 extern Denial *reentrancy_test_off(const Account *account);
 

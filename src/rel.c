@@ -18,9 +18,11 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/nbtree.h"
 #include "access/relscan.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -31,6 +33,9 @@
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "optimizer/optimizer.h"
+#include "storage/bufmgr.h"
+#include "storage/bufpage.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -58,8 +63,8 @@ static const struct
 	[REL_LEDGER] = {"ledger", 2},
 	[REL_ASSET] = {"asset", 2},
 	[REL_LEDGER_GRANT] = {"ledger_grant", 3},
-	[REL_ACCOUNT] = {"account", 15},
-	[REL_JOURNAL] = {"journal", 21},
+	[REL_ACCOUNT] = {"account", 17},
+	[REL_JOURNAL] = {"journal", 23},
 	[REL_PERIOD] = {"period", 3},
 	[REL_HOLD] = {"hold", 13},
 	[REL_KEY] = {"key", 11},
@@ -201,6 +206,31 @@ rel_plan_index(RelPlan *plan, RelIndex *index, Oid oid)
 	index_close(rel, NoLock);
 }
 
+/*
+ * The columns that a constraint tests; attribute numbers.  NULL if it says
+ * more than that, or if the rows there are may not satisfy it: then no change
+ * of a row may pass it over.
+ */
+static Bitmapset *
+rel_check_columns(const ConstrCheck *check, Expr *expr)
+{
+	Bitmapset  *raw = NULL;
+	Bitmapset  *columns = NULL;
+
+	if (!check->ccvalid || contain_mutable_functions((Node *) expr))
+		return NULL;
+	pull_varattnos((Node *) expr, 1, &raw);
+	for (int i = -1; (i = bms_next_member(raw, i)) >= 0;)
+	{
+		int			attribute = i + FirstLowInvalidHeapAttributeNumber;
+
+		if (attribute <= 0)
+			return NULL;
+		columns = bms_add_member(columns, attribute);
+	}
+	return columns;
+}
+
 static void
 rel_plan_checks(RelPlan *plan, Relation heap)
 {
@@ -210,12 +240,15 @@ rel_plan_checks(RelPlan *plan, Relation heap)
 		return;
 	plan->checks = palloc0(sizeof(ExprState *) * Max(constr->num_check, 1));
 	plan->check_names = palloc0(sizeof(char *) * Max(constr->num_check, 1));
+	plan->check_columns = palloc0(sizeof(Bitmapset *) *
+								  Max(constr->num_check, 1));
 	for (int i = 0; i < constr->num_check; i++)
 	{
 		Expr	   *expr = stringToNode(constr->check[i].ccbin);
 
 		plan->checks[i] = ExecPrepareExpr(expr, plan->estate);
 		plan->check_names[i] = pstrdup(constr->check[i].ccname);
+		plan->check_columns[i] = rel_check_columns(&constr->check[i], expr);
 	}
 	plan->nchecks = constr->num_check;
 }
@@ -239,6 +272,7 @@ rel_build_plan(RelId id, Relation heap)
 	plan->context = context;
 	plan->oid = RelationGetRelid(heap);
 	plan->primary = -1;
+	plan->desc = CreateTupleDescCopyConstr(RelationGetDescr(heap));
 	plan->estate = CreateExecutorState();
 	oids = RelationGetIndexList(heap);
 	plan->indexes = palloc0(sizeof(RelIndex) * Max(list_length(oids), 1));
@@ -325,7 +359,9 @@ rel_close(Rel *rel)
 TupleTableSlot *
 rel_make_slot(Rel *rel)
 {
-	return table_slot_create(rel->heap, NULL);
+	/* A call may have thousands: the relation's own would be counted. */
+	return MakeSingleTupleTableSlot(rel->plan->desc,
+									table_slot_callbacks(rel->heap));
 }
 
 Relation
@@ -352,22 +388,75 @@ rel_forget_snapshot(Snapshot snapshot)
 	UnregisterSnapshot(snapshot);
 }
 
-static IndexScanDesc
-rel_begin_index_scan(Rel *rel, int which, Snapshot snapshot, int nkeys,
-					 const Datum *keys)
+void
+rel_index_rescan(Rel *rel, int which, IndexScanDesc scan, int nkeys,
+				 const Datum *keys)
 {
 	Relation	index = rel_index(rel, which);
 	ScanKeyData entries[REL_MAX_KEYS];
-	IndexScanDesc scan;
 
 	Assert(nkeys <= REL_MAX_KEYS);
 	for (int i = 0; i < nkeys; i++)
 		ScanKeyEntryInitialize(&entries[i], 0, i + 1, BTEqualStrategyNumber,
 							   InvalidOid, index->rd_indcollation[i],
 							   rel->plan->indexes[which].equal[i], keys[i]);
-	scan = teller_index_beginscan(rel->heap, index, snapshot, nkeys);
 	index_rescan(scan, entries, nkeys, NULL, 0);
+}
+
+IndexScanDesc
+rel_begin_index_scan(Rel *rel, int which, Snapshot snapshot, int nkeys,
+					 const Datum *keys)
+{
+	IndexScanDesc scan = teller_index_beginscan(rel->heap,
+												rel_index(rel, which),
+												snapshot, nkeys);
+
+	rel_index_rescan(rel, which, scan, nkeys, keys);
 	return scan;
+}
+
+/*
+ * The heap would prune a page as soon as less of it is free than the table's
+ * fillfactor leaves, which is at nearly every look at an account, for the one
+ * version that the last change has left, and at the price of the change.  Here
+ * a page is pruned when it is nearly full, as in a table without fillfactor,
+ * and is rid of many versions at once.  The heap prunes a page only as it comes
+ * to it, so the page is brought to it beforehand.
+ */
+static void
+rel_visit_page(IndexScanDesc scan)
+{
+	IndexFetchHeapData *visit = (IndexFetchHeapData *) scan->xs_heapfetch;
+	Buffer		last = visit->xs_cbuf;
+	Page		page;
+
+	visit->xs_cbuf = ReleaseAndReadBuffer(last, scan->heapRelation,
+										  ItemPointerGetBlockNumber(&scan->xs_heaptid));
+	if (visit->xs_cbuf == last)
+		return;
+
+	/* Without a lock, as heap_page_prune_opt looks; it looks again with one. */
+	page = BufferGetPage(visit->xs_cbuf);
+	if (PageIsFull(page) || PageGetHeapFreeSpace(page) < BLCKSZ / 10)
+		heap_page_prune_opt(scan->heapRelation, visit->xs_cbuf);
+}
+
+bool
+rel_next_version(IndexScanDesc scan, TupleTableSlot *slot)
+{
+	if (scan->heapRelation->rd_tableam != GetHeapamTableAmRoutine())
+		return index_getnext_slot(scan, ForwardScanDirection, slot);
+	for (;;)
+	{
+		if (!scan->xs_heap_continue)
+		{
+			if (index_getnext_tid(scan, ForwardScanDirection) == NULL)
+				return false;
+			rel_visit_page(scan);
+		}
+		if (index_fetch_heap(scan, slot))
+			return true;
+	}
 }
 
 bool
@@ -376,13 +465,13 @@ rel_fetch(Rel *rel, Snapshot snapshot, int nkeys, const Datum *keys,
 {
 	IndexScanDesc scan = rel_begin_index_scan(rel, rel->plan->primary,
 											  snapshot, nkeys, keys);
-	bool		found = index_getnext_slot(scan, ForwardScanDirection, slot);
+	bool		found = rel_next_version(scan, slot);
 
 	index_endscan(scan);
 	return found;
 }
 
-static void
+void
 rel_raise_stale(void)
 {
 	ereport(ERROR,
@@ -391,12 +480,11 @@ rel_raise_stale(void)
 			 errhint("Repeat the transaction.")));
 }
 
-/* Lock the row version in the slot, or the one that it has become. */
-static bool
+bool
 rel_lock_version(Rel *rel, Snapshot snapshot, LockTupleMode mode,
-				 TupleTableSlot *slot)
+				 TupleTableSlot *slot, bool *changed)
 {
-	TM_FailureData failure;
+	TM_FailureData failure = {0};
 	ItemPointerData tid = slot->tts_tid;
 	uint8		flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
 
@@ -407,6 +495,7 @@ rel_lock_version(Rel *rel, Snapshot snapshot, LockTupleMode mode,
 							 flags, &failure))
 	{
 		case TM_Ok:
+			*changed = failure.traversed;
 			return true;
 		case TM_Updated:
 			rel_raise_stale();
@@ -422,6 +511,7 @@ rel_lock_version(Rel *rel, Snapshot snapshot, LockTupleMode mode,
 			elog(ERROR, "row of %s cannot be locked",
 				 RelationGetRelationName(rel->heap));
 	}
+	*changed = true;
 	return false;
 }
 
@@ -431,9 +521,10 @@ rel_lock_row(Rel *rel, int nkeys, const Datum *keys, LockTupleMode mode,
 {
 	Snapshot	snapshot = rel_newest_snapshot();
 	bool		found = rel_fetch(rel, snapshot, nkeys, keys, slot);
+	bool		changed;
 
 	if (found)
-		found = rel_lock_version(rel, snapshot, mode, slot);
+		found = rel_lock_version(rel, snapshot, mode, slot, &changed);
 	else if (IsolationUsesXactSnapshot())
 	{
 		Snapshot	latest = RegisterSnapshot(GetLatestSnapshot());
@@ -463,24 +554,34 @@ rel_lock_if_free(Rel *rel, TupleTableSlot *slot, LockTupleMode mode)
 	return result == TM_Ok;
 }
 
-/* One look with a dirty snapshot.  *wait is the transaction to wait for. */
+/*
+ * One look with a dirty snapshot.  *entries: the index has entries of that
+ * key, of rows that are seen or of others.
+ */
 static bool
 rel_look_dirty(Rel *rel, int which, int nkeys, const Datum *keys,
-			   TupleTableSlot *slot, SnapshotData *dirty)
+			   TupleTableSlot *slot, SnapshotData *dirty, bool *entries)
 {
 	IndexScanDesc scan;
-	bool		found;
+	bool		found = false;
 
 	InitDirtySnapshot(*dirty);
 	scan = rel_begin_index_scan(rel, which, dirty, nkeys, keys);
-	found = index_getnext_slot(scan, ForwardScanDirection, slot);
+	*entries = false;
+	while (!found && (scan->xs_heap_continue ||
+					  index_getnext_tid(scan, ForwardScanDirection) != NULL))
+	{
+		*entries = true;
+		found = index_fetch_heap(scan, slot);
+	}
 	index_endscan(scan);
 	return found;
 }
 
 /*
  * A dirty scan reads a page of the index, then looks at the rows one by one.
- * If the row is deleted and inserted anew in between, it sees neither.  A
+ * If the row is deleted and inserted anew in between, it sees neither; where
+ * the index had no entry of the key there was no row, and none was missed.  A
  * snapshot that is taken after such a scan does see it.  What this command
  * did counts, as it does in a dirty scan.
  */
@@ -510,11 +611,12 @@ rel_await_in(Rel *rel, int which, int nkeys, const Datum *keys,
 	for (;;)
 	{
 		TransactionId holder;
+		bool		entries;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!rel_look_dirty(rel, which, nkeys, keys, slot, &dirty))
+		if (!rel_look_dirty(rel, which, nkeys, keys, slot, &dirty, &entries))
 		{
-			if (rel_was_missed(rel, which, nkeys, keys, slot))
+			if (entries && rel_was_missed(rel, which, nkeys, keys, slot))
 				continue;
 			return false;
 		}
@@ -634,7 +736,7 @@ rel_scan_from(Rel *rel, const char *index_name, Snapshot snapshot, int nkeys,
 bool
 rel_scan_next(RelScan *scan, TupleTableSlot *slot)
 {
-	return index_getnext_slot(scan->scan, ForwardScanDirection, slot);
+	return rel_next_version(scan->scan, slot);
 }
 
 void

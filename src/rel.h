@@ -96,6 +96,40 @@ extern bool rel_lock_row(Rel *rel, int nkeys, const Datum *keys,
 						 LockTupleMode mode, TupleTableSlot *slot);
 
 /*
+ * rel_lock_version: lock the row version in the slot, which the snapshot sees,
+ * or the one that it has become; *changed tells whether it was another.
+ * False if the row is deleted.
+ */
+extern bool rel_lock_version(Rel *rel, Snapshot snapshot, LockTupleMode mode,
+							 TupleTableSlot *slot, bool *changed);
+
+/* 40001: what is seen in the transaction's snapshot is no longer so. */
+extern void rel_raise_stale(void);
+
+/*
+ * To lock many rows one after another: as rel_lock_row, for less.
+ * rel_lock_begin: in this mode, those that are wanted, as they are found and
+ * as they are when they are locked.  rel_lock_next: the next one, by the same
+ * number of keys each time.  An unwanted one is in the slot, not locked or (it
+ * changed meanwhile) locked for nothing.  rel_lock_end gives back the memory,
+ * the locks stay.
+ */
+typedef struct RelLocker RelLocker;
+
+typedef enum RelLocked
+{
+	REL_ABSENT,
+	REL_LOCKED,
+	REL_UNWANTED
+} RelLocked;
+
+extern RelLocker *rel_lock_begin(Rel *rel, LockTupleMode mode,
+								 bool (*wanted) (TupleTableSlot *slot));
+extern RelLocked rel_lock_next(RelLocker *locker, int nkeys, const Datum *keys,
+						  TupleTableSlot *slot);
+extern void rel_lock_end(RelLocker *locker);
+
+/*
  * rel_lock_if_free: lock the row that a scan put into the slot.  False, and
  * the slot is not to be used, if that would have to wait or if the row has
  * changed since the scan's snapshot.
@@ -119,7 +153,21 @@ extern bool rel_await_row_by(Rel *rel, const char *index_name, int nkeys,
 extern void rel_insert(Rel *rel, Datum *values, bool *nulls);
 
 /*
- * rel_insert_if_absent: the same, but answers false, having written nothing,
+ * To write many rows at once, at most max: rel_bulk_add tests the constraints
+ * of a row and writes it, then or later, and rel_bulk_end writes what is left
+ * and the index entries.  rel_bulk_memory is for what values[] points to: it
+ * is given back when the row is written.
+ */
+typedef struct RelBulk RelBulk;
+
+extern RelBulk *rel_bulk_begin(Rel *rel, int max);
+extern MemoryContext rel_bulk_memory(RelBulk *bulk);
+extern void rel_bulk_add(RelBulk *bulk, const Datum *values,
+						 const bool *nulls);
+extern void rel_bulk_end(RelBulk *bulk);
+
+/*
+ * rel_insert_if_absent: as rel_insert, but answers false, having written nothing,
  * when a unique index has the key already or another transaction is just
  * inserting it.  The caller then waits with rel_await_row.
  */

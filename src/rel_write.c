@@ -23,9 +23,23 @@
 #include "compat.h"
 #include "rel_private.h"
 
-/* What ExecConstraints would do. */
+/* True if no column that the constraint tests is new. */
+static bool
+rel_check_unaffected(const RelPlan *plan, int check, const bool *replace)
+{
+	const Bitmapset *columns = plan->check_columns[check];
+
+	if (replace == NULL || columns == NULL)
+		return false;
+	for (int i = -1; (i = bms_next_member(columns, i)) >= 0;)
+		if (replace[i - 1])
+			return false;
+	return true;
+}
+
+/* What ExecConstraints would do, but for what an update cannot break. */
 static void
-rel_check_row(Rel *rel, TupleTableSlot *slot)
+rel_check_row(Rel *rel, TupleTableSlot *slot, const bool *replace)
 {
 	TupleDesc	desc = RelationGetDescr(rel->heap);
 	RelPlan    *plan = rel->plan;
@@ -40,7 +54,8 @@ rel_check_row(Rel *rel, TupleTableSlot *slot)
 							RelationGetRelationName(rel->heap))));
 	econtext->ecxt_scantuple = slot;
 	for (int i = 0; i < plan->nchecks; i++)
-		if (!ExecCheck(plan->checks[i], econtext))
+		if (!rel_check_unaffected(plan, i, replace) &&
+			!ExecCheck(plan->checks[i], econtext))
 			ereport(ERROR,
 					(errcode(ERRCODE_CHECK_VIOLATION),
 					 errmsg("row for table teller.%s violates check constraint \"%s\"",
@@ -61,28 +76,41 @@ rel_index_unchanged(const RelIndex *index, const bool *replace)
 	return true;
 }
 
-/* An index that an administrator added: the long way, nothing kept. */
-static void
-rel_insert_odd(Rel *rel, Relation index, TupleTableSlot *slot)
+/* The long way: nothing is kept of it in the plan. */
+void
+rel_insert_odd(Rel *rel, Relation index, TupleTableSlot **slots, int count)
 {
 	EState	   *estate = CreateExecutorState();
 	IndexInfo  *info = BuildIndexInfo(index);
+	ExprState  *predicate = info->ii_Predicate == NIL ? NULL :
+		ExecPrepareQual(info->ii_Predicate, estate);
 	ExprContext *econtext = GetPerTupleExprContext(estate);
-	Datum		values[INDEX_MAX_KEYS];
-	bool		nulls[INDEX_MAX_KEYS];
 
-	econtext->ecxt_scantuple = slot;
-	if (info->ii_ReadyForInserts &&
-		(info->ii_Predicate == NIL ||
-		 ExecQual(ExecPrepareQual(info->ii_Predicate, estate), econtext)))
+	for (int i = 0; i < count && info->ii_ReadyForInserts; i++)
 	{
-		FormIndexDatum(info, slot, estate, values, nulls);
-		index_insert(index, values, nulls, &slot->tts_tid, rel->heap,
+		Datum		values[INDEX_MAX_KEYS];
+		bool		nulls[INDEX_MAX_KEYS];
+
+		ResetExprContext(econtext);
+		econtext->ecxt_scantuple = slots[i];
+		if (predicate != NULL && !ExecQual(predicate, econtext))
+			continue;
+		FormIndexDatum(info, slots[i], estate, values, nulls);
+		index_insert(index, values, nulls, &slots[i]->tts_tid, rel->heap,
 					 info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
 					 false, info);
-		teller_index_insert_cleanup(index, info);
 	}
+	teller_index_insert_cleanup(index, info);
 	FreeExecutorState(estate);
+}
+
+/* True if the row in the context's slot gets no entry in this B-tree. */
+static bool
+rel_index_passed_over(const RelIndex *index, ExprContext *econtext,
+					  bool only_summarizing)
+{
+	return only_summarizing || !index->info->ii_ReadyForInserts ||
+		(index->predicate != NULL && !ExecQual(index->predicate, econtext));
 }
 
 /*
@@ -100,21 +128,23 @@ rel_insert_entries(Rel *rel, TupleTableSlot *slot, const bool *replace,
 	for (int i = 0; i < rel->plan->nindexes; i++)
 	{
 		RelIndex   *index = &rel->plan->indexes[i];
-		Relation	irel = rel_index(rel, i);
+		Relation	irel;
 		IndexUniqueCheck check = UNIQUE_CHECK_NO;
 		Datum		values[INDEX_MAX_KEYS];
 		bool		nulls[INDEX_MAX_KEYS];
 
+		/* One that gets no entry is not even opened. */
+		if (!index->odd && rel_index_passed_over(index, econtext,
+												 only_summarizing))
+			continue;
+		irel = rel_index(rel, i);
 		if (only_summarizing && !teller_index_is_summarizing(irel))
 			continue;
 		if (index->odd)
 		{
-			rel_insert_odd(rel, irel, slot);
+			rel_insert_odd(rel, irel, &slot, 1);
 			continue;
 		}
-		if (!index->info->ii_ReadyForInserts ||
-			(index->predicate != NULL && !ExecQual(index->predicate, econtext)))
-			continue;
 		if (index->info->ii_Unique)
 			check = partial ? UNIQUE_CHECK_PARTIAL : UNIQUE_CHECK_YES;
 		FormIndexDatum(index->info, slot, rel->plan->estate, values, nulls);
@@ -126,27 +156,33 @@ rel_insert_entries(Rel *rel, TupleTableSlot *slot, const bool *replace,
 	return conflict;
 }
 
-static TupleTableSlot *
-rel_fill_slot(Rel *rel, Datum *values, bool *nulls)
+void
+rel_store_row(Rel *rel, TupleTableSlot *slot, const Datum *values,
+			  const bool *nulls, const bool *replace)
 {
-	TupleDesc	desc = RelationGetDescr(rel->heap);
-	TupleTableSlot *slot;
+	int			natts = rel->plan->desc->natts;
 
-	if (rel->slot == NULL)
-		rel->slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
-	slot = ExecClearTuple(rel->slot);
-	memcpy(slot->tts_values, values, desc->natts * sizeof(Datum));
-	memcpy(slot->tts_isnull, nulls, desc->natts * sizeof(bool));
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, values, natts * sizeof(Datum));
+	memcpy(slot->tts_isnull, nulls, natts * sizeof(bool));
 	ExecStoreVirtualTuple(slot);
 	slot->tts_tableOid = RelationGetRelid(rel->heap);
-	rel_check_row(rel, slot);
-	return slot;
+	rel_check_row(rel, slot, replace);
+}
+
+static TupleTableSlot *
+rel_fill_slot(Rel *rel, Datum *values, bool *nulls, const bool *replace)
+{
+	if (rel->slot == NULL)
+		rel->slot = MakeSingleTupleTableSlot(rel->plan->desc, &TTSOpsVirtual);
+	rel_store_row(rel, rel->slot, values, nulls, replace);
+	return rel->slot;
 }
 
 void
 rel_insert(Rel *rel, Datum *values, bool *nulls)
 {
-	TupleTableSlot *slot = rel_fill_slot(rel, values, nulls);
+	TupleTableSlot *slot = rel_fill_slot(rel, values, nulls, NULL);
 
 	table_tuple_insert(rel->heap, slot, GetCurrentCommandId(true), 0, NULL);
 	rel_insert_entries(rel, slot, NULL, false, false);
@@ -156,7 +192,7 @@ rel_insert(Rel *rel, Datum *values, bool *nulls)
 bool
 rel_insert_if_absent(Rel *rel, Datum *values, bool *nulls)
 {
-	TupleTableSlot *slot = rel_fill_slot(rel, values, nulls);
+	TupleTableSlot *slot = rel_fill_slot(rel, values, nulls, NULL);
 	TransactionId xid = GetCurrentTransactionId();
 	uint32		token = SpeculativeInsertionLockAcquire(xid);
 	bool		conflict;
@@ -189,7 +225,7 @@ rel_update(Rel *rel, TupleTableSlot *old, Datum *values, bool *nulls,
 			values[i] = old->tts_values[i];
 			nulls[i] = old->tts_isnull[i];
 		}
-	slot = rel_fill_slot(rel, values, nulls);
+	slot = rel_fill_slot(rel, values, nulls, replace);
 	result = table_tuple_update(rel->heap, &tid, slot,
 								GetCurrentCommandId(true), InvalidSnapshot,
 								InvalidSnapshot, true, &failure, &mode,

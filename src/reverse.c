@@ -110,7 +110,8 @@ decide(const void *arg)
 	const ReverseRequest *request = arg;
 	JournalRow *original = find_row(request);
 	int64		accounts[2] = {original->debit.account, original->credit.account};
-	Movement   *movement = movement_begin(request->ledger, accounts, 2);
+	Movement   *movement = movement_begin_alone(request->ledger, accounts,
+													2);
 	Amount		remaining;
 
 	/* The other way round. */
@@ -122,12 +123,9 @@ decide(const void *arg)
 		amount_to_move(request->amount, movement->scale, "amount");
 	movement->denial = test_remains(original, movement->amount, remaining);
 	if (movement->denial == NULL)
-		movement->denial = account_test_debit(movement->set, movement->debit,
-											  movement->amount);
-	if (movement->denial == NULL)
-		movement->denial = account_test_credit(movement->set,
-											   movement->credit,
-											   movement->amount);
+		movement->denial = account_test_pair(movement->set, movement->debit,
+											 movement->credit,
+											 movement->amount);
 	if (movement->denial == NULL)
 		movement_post(movement, "reversal", movement->amount)->reverses =
 			request->id;

@@ -116,6 +116,9 @@ teller_reverse_batch(PG_FUNCTION_ARGS)
 	input_require(fcinfo, ARG_BATCH_ID, "batch_id");
 	batch.post.ledger = PG_GETARG_INT64(ARG_LEDGER);
 	batch.post.atomic = true;
+
+	/* What is reversed already is told by the locks of its accounts. */
+	batch.post.exact = true;
 	id = PG_GETARG_UUID_P(ARG_BATCH_ID);
 	batch.key = input_label(fcinfo, ARG_KEY, "key");
 	access_require(batch.post.ledger, ACCESS_POST);

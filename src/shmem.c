@@ -22,6 +22,7 @@
 #include "utils/tuplestore.h"
 
 #include "compat.h"
+#include "hot_entry.h"
 #include "shmem.h"
 #include "version.h"
 
@@ -54,7 +55,7 @@ board_request(void)
 {
 	if (previous_request_hook)
 		previous_request_hook();
-	RequestAddinShmemSpace(board_size());
+	RequestAddinShmemSpace(add_size(board_size(), hot_shmem_size()));
 	RequestNamedLWLockTranche("pg_teller", 1);
 }
 
@@ -95,6 +96,7 @@ board_startup(void)
 	board = ShmemInitStruct("pg_teller", board_size(), &found);
 	if (!found)
 		board_init();
+	hot_shmem_init();
 	LWLockRelease(AddinShmemInitLock);
 }
 

@@ -49,6 +49,9 @@
 /* And look past them. */
 #define LONGEST_LIST		100000
 
+/* So many full lists begin where the one before ended, then one at the first. */
+#define MAX_RESUMED			100
+
 /* Requests or keys that are pruned in one transaction, and how often. */
 #define PRUNE_BATCH			1000
 #define PRUNE_PAUSE_MS		60000
@@ -173,11 +176,12 @@ expire_apart(const DueHold *due, int count)
 }
 
 /*
- * What is due, copied out of the transaction, and of it what is not left
- * alone; if nothing is due at all, the first deadline.
+ * What is due from a hold on, copied out of the transaction, and of it what is
+ * not left alone; if nothing is due at all, the first deadline.
  */
 static DueHold *
-list_due(int limit, int *count, int *usable, TimestampTz *next)
+list_due(int limit, const DueHold *from, int *count, int *usable,
+		 TimestampTz *next)
 {
 	MemoryContext outer = CurrentMemoryContext;
 	DueHold    *due;
@@ -187,7 +191,7 @@ list_due(int limit, int *count, int *usable, TimestampTz *next)
 	*next = DT_NOEND;
 	if (!worker_transaction_begin())
 		return NULL;
-	due = expire_list(limit, count);
+	due = expire_list(limit, from, count);
 	copy = MemoryContextAlloc(outer, sizeof(DueHold) * (*count + 1));
 	for (int i = 0; i < *count; i++)
 		if (*usable < teller_expire_batch && !is_left_alone(&due[i]))
@@ -198,10 +202,33 @@ list_due(int limit, int *count, int *usable, TimestampTz *next)
 	return copy;
 }
 
+/*
+ * Where the next list begins: full ones follow each other, for a while; see
+ * expire_list.
+ */
+static struct
+{
+	DueHold		from;
+	int			lists;			/* since the first one; 0: at the beginning */
+}			resume;
+
+static void
+resume_after(const DueHold *due, int usable, bool full)
+{
+	if (!full || resume.lists == MAX_RESUMED)
+		resume.lists = 0;
+	else
+	{
+		resume.from = due[usable - 1];
+		resume.lists++;
+	}
+}
+
 static TimestampTz
 sweep_holds(void)
 {
 	static int	limit = 0;
+	bool		resumed = resume.lists > 0;
 	int			count;
 	int			usable;
 	int			swept;
@@ -209,7 +236,13 @@ sweep_holds(void)
 	DueHold    *due;
 
 	limit = Max(limit, teller_expire_batch);
-	due = list_due(limit, &count, &usable, &next);
+	due = list_due(limit, resumed ? &resume.from : NULL, &count, &usable,
+				   &next);
+	if (usable == 0 && resumed)
+	{
+		resume.lists = 0;
+		return DT_NOBEGIN;		/* look at those before */
+	}
 	if (count == 0)
 		return next;
 	if (usable == 0)
@@ -218,6 +251,7 @@ sweep_holds(void)
 		return in_ms(LOOK_AGAIN_MS);
 	}
 
+	resume_after(due, usable, count == limit);
 	limit = 0;
 	swept = expire_together(due, usable);
 	if (swept > 0)
@@ -225,6 +259,7 @@ sweep_holds(void)
 		forget_pauses(due, usable);
 		return DT_NOBEGIN;		/* there may be more */
 	}
+	resume.lists = 0;
 	if (swept < 0)
 		expire_apart(due, usable);
 	return in_ms(LOOK_AGAIN_MS);

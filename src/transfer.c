@@ -9,7 +9,9 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "access.h"
@@ -96,11 +98,8 @@ transfer_test(Movement *movement, const TransferRequest *request)
 		denial = account_test_version(movement->debit,
 									  request->expected_version);
 	if (denial == NULL)
-		denial = account_test_debit(movement->set, movement->debit,
-									movement->amount);
-	if (denial == NULL)
-		denial = account_test_credit(movement->set, movement->credit,
-									 movement->amount);
+		denial = account_test_pair(movement->set, movement->debit,
+								   movement->credit, movement->amount);
 	if (denial == NULL)
 		denial = transfer_test_after(movement, request);
 	return denial;
@@ -117,7 +116,9 @@ transfer_decide(const TransferRequest *request)
 	account_check_pair(request->debit_account, request->credit_account);
 	if (request->has_effective_at)
 		period_check(request->ledger, request->effective_at);
-	movement = movement_begin(request->ledger, accounts, 2);
+	movement = request->min_after != NULL || request->max_after != NULL ?
+		movement_begin_alone(request->ledger, accounts, 2) :
+		movement_begin(request->ledger, accounts, 2);
 	movement->debit = account_in_set(movement->set, request->debit_account);
 	movement->credit = account_in_set(movement->set, request->credit_account);
 	account_check_assets(movement->debit, movement->credit);
@@ -151,11 +152,47 @@ transfer_result(const Movement *movement, Datum *values, bool *nulls)
 										   movement->scale);
 	values[TRANSFER_DEBIT_BALANCE] = AmountGetDatum(movement->debit->posted,
 												  movement->scale);
+	nulls[TRANSFER_DEBIT_VERSION] = movement->debit->hot;
+	nulls[TRANSFER_CREDIT_VERSION] = movement->credit->hot;
 	values[TRANSFER_DEBIT_VERSION] = Int64GetDatum(movement->debit->version);
 	values[TRANSFER_CREDIT_BALANCE] = AmountGetDatum(movement->credit->posted,
 												   movement->scale);
 	values[TRANSFER_CREDIT_VERSION] = Int64GetDatum(movement->credit->version);
 	values[TRANSFER_REPLAYED] = BoolGetDatum(false);
+}
+
+TupleDesc
+transfer_desc(void)
+{
+	static TupleDesc desc = NULL;
+	static const struct
+	{
+		const char *name;
+		Oid			type;
+	}			columns[TRANSFER_COLUMNS] =
+	{
+		[TRANSFER_ID] = {"id", UUIDOID},
+		[TRANSFER_STATUS] = {"status", TEXTOID},
+		[TRANSFER_REASON] = {"reason", TEXTOID},
+		[TRANSFER_AMOUNT] = {"amount", NUMERICOID},
+		[TRANSFER_DEBIT_BALANCE] = {"debit_balance", NUMERICOID},
+		[TRANSFER_DEBIT_VERSION] = {"debit_version", INT8OID},
+		[TRANSFER_CREDIT_BALANCE] = {"credit_balance", NUMERICOID},
+		[TRANSFER_CREDIT_VERSION] = {"credit_version", INT8OID},
+		[TRANSFER_REPLAYED] = {"replayed", BOOLOID}
+	};
+	MemoryContext old;
+	TupleDesc	made;
+
+	if (desc != NULL)
+		return desc;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	made = CreateTemplateTupleDesc(TRANSFER_COLUMNS);
+	for (int i = 0; i < TRANSFER_COLUMNS; i++)
+		TupleDescInitEntry(made, i + 1, columns[i].name, columns[i].type, -1, 0);
+	MemoryContextSwitchTo(old);
+	desc = made;
+	return desc;
 }
 
 /* ---- teller.transfer -------------------------------------------------- */
@@ -209,6 +246,27 @@ decide(const void *request)
 	return transfer_decide(request);
 }
 
+void
+transfer_read(FunctionCallInfo fcinfo, TransferRequest *request,
+			  KeyedMovement *keyed)
+{
+	read_request(fcinfo, request);
+	memset(keyed, 0, sizeof(KeyedMovement));
+	keyed->ledger = request->ledger;
+	keyed->key = input_label(fcinfo, ARG_KEY, "key");
+	keyed->on_denial = input_on_denial(fcinfo, ARG_ON_DENIAL);
+	keyed->request = request;
+	keyed->decide = decide;
+	keyed->result = transfer_result;
+	access_require(request->ledger, ACCESS_POST);
+	amount_check(request->amount, "amount");
+	if (keyed->key != NULL)
+	{
+		transfer_describe(request, &keyed->call);
+		key_add_request_time(fcinfo, ARG_REQUEST_TIME, &keyed->call);
+	}
+}
+
 PG_FUNCTION_INFO_V1(teller_transfer);
 
 /*
@@ -219,21 +277,8 @@ Datum
 teller_transfer(PG_FUNCTION_ARGS)
 {
 	TransferRequest request;
-	KeyedMovement keyed = {0};
+	KeyedMovement keyed;
 
-	read_request(fcinfo, &request);
-	keyed.ledger = request.ledger;
-	keyed.key = input_label(fcinfo, ARG_KEY, "key");
-	keyed.on_denial = input_on_denial(fcinfo, ARG_ON_DENIAL);
-	keyed.request = &request;
-	keyed.decide = decide;
-	keyed.result = transfer_result;
-	access_require(request.ledger, ACCESS_POST);
-	amount_check(request.amount, "amount");
-	if (keyed.key != NULL)
-	{
-		transfer_describe(&request, &keyed.call);
-		key_add_request_time(fcinfo, ARG_REQUEST_TIME, &keyed.call);
-	}
+	transfer_read(fcinfo, &request, &keyed);
 	return keyed_run(fcinfo, &keyed);
 }

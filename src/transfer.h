@@ -13,8 +13,7 @@
 #include "fmgr.h"
 #include "utils/numeric.h"
 
-#include "key.h"
-#include "movement.h"
+#include "keyed.h"
 
 typedef struct TransferRequest
 {
@@ -41,6 +40,14 @@ extern Movement *transfer_decide(const TransferRequest *request);
 /* What a key stands for: every argument but the key and on_denial. */
 extern void transfer_describe(const TransferRequest *request, KeyCall *call);
 
+/*
+ * transfer_read: the arguments of teller.transfer as a movement that can be
+ * run; it points to the request.  Raises 22004, 22023, 54000, and 42501
+ * without the right to post.
+ */
+extern void transfer_read(FunctionCallInfo fcinfo, TransferRequest *request,
+						  KeyedMovement *keyed);
+
 /* The result columns of transfer and capture. */
 typedef enum TransferColumn
 {
@@ -56,6 +63,9 @@ typedef enum TransferColumn
 } TransferColumn;
 
 #define TRANSFER_COLUMNS (TRANSFER_REPLAYED + 1)
+
+/* Their descriptor, for a caller whose own row is another. */
+extern TupleDesc transfer_desc(void);
 
 /*
  * transfer_result: balances and versions are those after the movement's last

@@ -242,7 +242,7 @@ teller_transfer_from(PG_FUNCTION_ARGS)
 
 	read_request(fcinfo, &request);
 	batch.post.ledger = request.common.ledger;
-	batch.post.atomic = true;
+	batch.post.atomic = batch.post.exact = true;
 	batch.key = input_label(fcinfo, ARG_KEY, "key");
 	batch.on_denial = input_on_denial(fcinfo, ARG_ON_DENIAL);
 	access_require(request.common.ledger, ACCESS_POST);

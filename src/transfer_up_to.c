@@ -63,7 +63,8 @@ static Movement *
 lock_accounts(const UpToRequest *request)
 {
 	int64		accounts[2] = {request->debit_account, request->credit_account};
-	Movement   *movement = movement_begin(request->ledger, accounts, 2);
+	Movement   *movement = movement_begin_alone(request->ledger, accounts,
+													2);
 
 	movement->debit = account_in_set(movement->set, accounts[0]);
 	movement->credit = account_in_set(movement->set, accounts[1]);

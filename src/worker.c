@@ -3,8 +3,8 @@
  * worker.c
  *	  The worker of one database.
  *
- * A loop around phases: expire the holds that are due, dispatch operations,
- * run continuations.
+ * A loop around phases: dispatch operations, expire the holds that are due,
+ * fold hot accounts, run continuations.
  * Each phase works in short transactions of its own and says when it is next
  * due.  In between the worker sleeps, with no transaction and no lock, until
  * the earliest of these times, a commit that made work (wake.c), a socket, an
@@ -52,6 +52,7 @@
 #include "continuation.h"
 #include "dispatch.h"
 #include "guc.h"
+#include "hot_worker.h"
 #include "launcher.h"
 #include "shmem.h"
 #include "sweep.h"
@@ -84,12 +85,14 @@ static TimestampTz dispatch_phase_run(void);
 enum
 {
 	PHASE_SWEEP,
+	PHASE_FOLD,
 	PHASE_DISPATCH,
 	PHASE_CONTINUATION
 };
 
 static Phase phases[] = {
 	[PHASE_SWEEP] = {.name = "expire holds",.run = sweep_run},
+	[PHASE_FOLD] = {.name = "fold hot accounts",.run = hot_worker_run},
 	[PHASE_DISPATCH] = {.name = "dispatch operations",.run = dispatch_phase_run},
 	[PHASE_CONTINUATION] = {.name = "run continuations",.run = continuation_run}
 };
@@ -513,6 +516,7 @@ phase_run(Phase *phase)
 static TimestampTz
 dispatch_phase_run(void)
 {
+	WAIT_POINT("worker_dispatch");
 	me.dispatching = true;
 	if (!me.dispatch_ready)
 	{
@@ -657,17 +661,23 @@ static void
 work(bool woken)
 {
 	Phase	   *sweep = &phases[PHASE_SWEEP];
+	Phase	   *fold = &phases[PHASE_FOLD];
 	Phase	   *dispatch = &phases[PHASE_DISPATCH];
 	Phase	   *continuation = &phases[PHASE_CONTINUATION];
 
 	if (!may_work())
 		return;
-	if ((woken || is_due(sweep)) && !is_paused(sweep))
-		phase_run(sweep);
 
-	/* Not only when it is due: a socket may have news. */
-	if (!me.over && !is_paused(dispatch))
+	/*
+	 * Not only when it is due: a socket may have news.  First, because others
+	 * wait for what is sent.
+	 */
+	if (!is_paused(dispatch))
 		phase_run(dispatch);
+	if (!me.over && (woken || is_due(sweep)) && !is_paused(sweep))
+		phase_run(sweep);
+	if (!me.over && (woken || is_due(fold)) && !is_paused(fold))
+		phase_run(fold);
 
 	/*
 	 * After it, so that what has just ended is told at once.  What others

@@ -20,7 +20,7 @@ CREATE FUNCTION teller.open_account(
 	AS 'MODULE_PATHNAME', 'teller_open_account' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION teller.open_account(bigint, bigint, text, text, numeric, numeric, text, boolean, jsonb) IS
 $$Open an account and return its id. account NULL: an id below 2^53 is made (name required); an existing name with the same attributes returns its id.
-min_balance: what the available balance may not fall below, NULL for no limit; max_balance: what posted plus pending credits may not exceed, NULL for no limit; both in units of the asset. reentrancy: whether operations may be open at the same time: allow; queue: one after the other; reject: a second one is TL008; off: none at all. See teller.set_reentrancy. hot => true comes later (0A000).
+min_balance: what the available balance may not fall below, NULL for no limit; max_balance: what posted plus pending credits may not exceed, NULL for no limit; both in units of the asset. reentrancy: whether operations may be open at the same time: allow; queue: one after the other; reject: a second one is TL008; off: none at all. See teller.set_reentrancy. hot => true: movements neither lock nor write its row, so that many go on at the same time; it has no version (see teller.set_hot).
 The same again is a no-op; other attributes are TL003. Limits and metadata are compared as they are now, after teller.set_limits() and teller.set_metadata(). Errors: TL003, TL009 (ledger, asset), 22003, 22004, 22023, 0A000, 54000, 55000, 42501. Right: the owner of pg_teller.$$;
 
 CREATE FUNCTION teller.set_metadata(ledger bigint, account bigint, metadata jsonb) RETURNS void
@@ -28,6 +28,12 @@ CREATE FUNCTION teller.set_metadata(ledger bigint, account bigint, metadata json
 COMMENT ON FUNCTION teller.set_metadata(bigint, bigint, jsonb) IS
 $$Replace the metadata of an account, frozen and closed ones too. metadata: a JSON object or array, at most 64 kB and 64 levels; NULL: none. What it was before is not kept, and the version of the account stays. Metadata of journal rows and holds cannot be changed.
 Errors: TL009, 22004, 22023 (a scalar), 25006, 54000, 42501, 40001. Locks: the account FOR NO KEY UPDATE until the transaction ends. Right: the owner of pg_teller.$$;
+
+CREATE FUNCTION teller.set_hot(ledger bigint, account bigint, hot boolean) RETURNS void
+	AS 'MODULE_PATHNAME', 'teller_set_hot' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION teller.set_hot(bigint, bigint, boolean) IS
+$$Make an account hot, or no longer. hot => true: from the next movement on its row is neither locked nor written by movements, and they have no version on its side; hot => false: everything is folded into its row, and versions go on where they were. To the present state it is a no-op. Waits for the transactions in flight that use the account, and those that come wait for it, so call it in a short transaction of its own.
+Errors: TL009, 22004, 25006, 40001, 42501, 55000 (not preloaded; a hot account that this transaction has used already). Locks: the account, against all others, until the transaction ends. Right: the owner of pg_teller.$$;
 
 CREATE FUNCTION teller.account_id(ledger bigint, name text) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'teller_account_id' LANGUAGE C STABLE PARALLEL UNSAFE;

@@ -85,6 +85,7 @@ CREATE VIEW teller.verify_due AS
 	SELECT j.ledger_id, j.debit_account, j.credit_account, h.expires_at, j.amount,
 		j.debit_version, j.credit_version, j.recorded_at
 	FROM teller.journal j
-	JOIN teller.hold h ON h.ledger_id = j.ledger_id AND h.hold_id = j.hold_id
+	CROSS JOIN LATERAL (SELECT n.expires_at FROM teller.hold n
+		WHERE n.ledger_id = j.ledger_id AND n.hold_id = j.hold_id OFFSET 0) h
 	WHERE j.kind = 'expire';
 COMMENT ON VIEW teller.verify_due IS 'holds that have or had a deadline to be swept at, and the versions that the sweep made; for teller.verify()';

@@ -7,25 +7,34 @@ CREATE VIEW teller.movement WITH (security_barrier) AS
 		hold_id, reverses, batch_id, operation_id, effective_at, recorded_at, metadata
 	FROM teller.journal
 	WHERE teller.may_read(ledger_id);
-COMMENT ON VIEW teller.movement IS 'the journal: every movement and hold event of the ledgers that the current user may read';
+COMMENT ON VIEW teller.movement IS 'the journal: every movement and hold event of the ledgers that the current user may read. A side that was a hot account has no version and no balances after the row; nor has a credit side that a hold event did not touch';
 
--- Over movement, not the journal: the planner pulls the arms of a UNION ALL up
--- out of a view without regard to its barrier, so each arm needs one.
+-- The planner pulls the arms of a UNION ALL up out of a view without regard to
+-- its barrier, so each arm needs one: this.
+CREATE VIEW teller.posting_row WITH (security_barrier) AS
+	SELECT ledger_id, id, kind, debit_account, credit_account, amount,
+		debit_version, debit_posted, debit_pending, debit_epoch,
+		credit_version, credit_posted, credit_pending, credit_epoch,
+		hold_id, effective_at, recorded_at, metadata
+	FROM teller.journal
+	WHERE teller.may_read(ledger_id);
+COMMENT ON VIEW teller.posting_row IS 'what teller.posting is made of: the journal of the ledgers that the current user may read';
+
 CREATE VIEW teller.posting WITH (security_barrier) AS
 	SELECT ledger_id, debit_account AS account_id, debit_version AS version,
 		id AS journal_id, kind, 'debit'::text AS side, amount,
 		debit_posted AS posted, debit_pending AS pending,
 		credit_account AS other_account, hold_id, effective_at, recorded_at, metadata
-	FROM teller.movement
-	WHERE debit_version IS NOT NULL
+	FROM teller.posting_row
+	WHERE debit_version IS NOT NULL OR debit_epoch IS NOT NULL
 	UNION ALL
 	SELECT ledger_id, credit_account, credit_version,
 		id, kind, 'credit', amount,
 		credit_posted, credit_pending,
 		debit_account, hold_id, effective_at, recorded_at, metadata
-	FROM teller.movement
-	WHERE credit_version IS NOT NULL;
-COMMENT ON VIEW teller.posting IS 'one side of a journal row as its account sees it; pending is pending_debit on the debit side, pending_credit on the credit side';
+	FROM teller.posting_row
+	WHERE credit_version IS NOT NULL OR credit_epoch IS NOT NULL;
+COMMENT ON VIEW teller.posting IS 'one side of a journal row as its account sees it; pending is pending_debit on the debit side, pending_credit on the credit side; version, posted and pending are NULL where the account was hot';
 
 CREATE VIEW teller.account_balance WITH (security_barrier) AS
 	SELECT a.ledger_id, a.account_id, a.asset, a.name,
@@ -48,12 +57,12 @@ COMMENT ON VIEW teller.open_hold IS 'every hold in state open, due ones too: the
 
 CREATE FUNCTION teller.statement(
 	ledger bigint, account bigint, after_version bigint DEFAULT 0,
-	max_rows integer DEFAULT 1000) RETURNS SETOF teller.posting
+	max_rows integer DEFAULT 1000, after_id uuid DEFAULT NULL) RETURNS SETOF teller.posting
 	AS 'MODULE_PATHNAME', 'teller_statement' LANGUAGE C STABLE PARALLEL UNSAFE;
-COMMENT ON FUNCTION teller.statement(bigint, bigint, bigint, integer) IS
-$$A page of an account's postings in the order of its versions: those after after_version (0 or more), at most max_rows (1 to 10000). The next page begins after the last version of this one.
+COMMENT ON FUNCTION teller.statement(bigint, bigint, bigint, integer, uuid) IS
+$$A page of an account's postings in the order of its versions: those after after_version (0 or more), at most max_rows (1 to 10000). The next page begins after the last version of this one. after_id: instead, the journal_id of the last row of the page before; where that has no version, because the account was hot, it is the only way on. While an account is hot a transaction that began earlier may still add rows before that place; once it is not, its history is in an order that stays.
 Result: rows of teller.posting.
-Errors: TL009, 22004, 22023, 42501. Locks: none. Right: read.$$;
+Errors: TL009 (account, after_id), 22004, 22023 (after_version and after_id both given, too), 42501. Locks: none. Right: read.$$;
 
 CREATE FUNCTION teller.balance_at(
 	ledger bigint, account bigint, at timestamptz, by text DEFAULT 'recorded') RETURNS numeric

@@ -45,8 +45,11 @@ CREATE TABLE teller.account (
 	name			text COLLATE "C"
 		CHECK (octet_length(name) BETWEEN 1 AND 255),
 	posted			numeric NOT NULL CHECK (abs(posted) < 1e38),
-	pending_debit	numeric NOT NULL CHECK (pending_debit >= 0 AND pending_debit < 1e38),
-	pending_credit	numeric NOT NULL CHECK (pending_credit >= 0 AND pending_credit < 1e38),
+	-- Of a hot account the end of a hold may be folded before its beginning.
+	pending_debit	numeric NOT NULL CONSTRAINT account_pending_debit_check
+		CHECK ((hot OR pending_debit >= 0) AND abs(pending_debit) < 1e38),
+	pending_credit	numeric NOT NULL CONSTRAINT account_pending_credit_check
+		CHECK ((hot OR pending_credit >= 0) AND abs(pending_credit) < 1e38),
 	version			bigint NOT NULL CHECK (version >= 0),
 	min_balance		numeric CHECK (abs(min_balance) < 1e38),
 	max_balance		numeric CHECK (abs(max_balance) < 1e38),
@@ -57,16 +60,21 @@ CREATE TABLE teller.account (
 		CHECK (status IN ('open', 'frozen_debit', 'frozen_credit', 'frozen', 'closed')),
 	last_at			timestamptz NOT NULL CHECK (isfinite(last_at)),
 	metadata		jsonb,
+	folded_epoch	bigint CHECK (folded_epoch > 0),
+	open_epochs		bigint[],
 	PRIMARY KEY (ledger_id, account_id),
 	CHECK (min_balance <= max_balance)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
 CREATE UNIQUE INDEX account_name ON teller.account (ledger_id, name)
 	WHERE name IS NOT NULL;
+CREATE INDEX account_hot ON teller.account (ledger_id, account_id) WHERE hot;
 COMMENT ON TABLE teller.account IS 'the present balances, version and limits of each account';
 COMMENT ON COLUMN teller.account.posted IS 'settled balance: credits add, debits subtract';
 COMMENT ON COLUMN teller.account.pending_debit IS 'sum of the open holds on this account''s money';
 COMMENT ON COLUMN teller.account.pending_credit IS 'sum of the open holds in favour of this account; kept only where max_balance is set, else 0';
 COMMENT ON COLUMN teller.account.version IS 'number of journal rows that touched this account';
+COMMENT ON COLUMN teller.account.folded_epoch IS 'of an account that is or was hot: rows of the journal of later epochs are not in its balances yet';
+COMMENT ON COLUMN teller.account.open_epochs IS 'of the epochs up to folded_epoch those that are not in its balances either';
 COMMENT ON COLUMN teller.account.last_at IS 'the latest clock reading used on this account';
 
 -- An account without a row here has the limits that it was opened with.
@@ -117,6 +125,8 @@ CREATE TABLE teller.journal (
 	metadata		jsonb,
 	ends_hold		boolean NOT NULL,
 	tx				bigint NOT NULL,
+	debit_epoch		bigint,
+	credit_epoch	bigint,
 	PRIMARY KEY (ledger_id, id),
 	CHECK (debit_account <> credit_account)
 );
@@ -129,14 +139,21 @@ CREATE INDEX journal_debit_dated ON teller.journal (ledger_id, debit_account)
 	WHERE effective_at <> recorded_at;
 CREATE INDEX journal_credit_dated ON teller.journal (ledger_id, credit_account)
 	WHERE effective_at <> recorded_at;
+-- Of hot accounts: what is to be folded into their rows, and their history.
+CREATE INDEX journal_hot_debit ON teller.journal (ledger_id, debit_account, debit_epoch, id)
+	WHERE debit_version IS NULL AND debit_epoch IS NOT NULL;
+CREATE INDEX journal_hot_credit ON teller.journal (ledger_id, credit_account, credit_epoch, id)
+	WHERE credit_version IS NULL AND credit_epoch IS NOT NULL;
 -- One terminal record per hold, by constraint.
 CREATE UNIQUE INDEX journal_hold_end ON teller.journal (ledger_id, hold_id)
 	WHERE ends_hold;
 -- The feed: in the order of transactions.
 CREATE INDEX journal_feed ON teller.journal (ledger_id, tx, id);
 COMMENT ON TABLE teller.journal IS 'append-only: one row for every movement and hold event, with both sides'' versions and balances after it';
-COMMENT ON COLUMN teller.journal.debit_version IS 'the debit account''s version after this row; NULL where the row did not touch it';
-COMMENT ON COLUMN teller.journal.credit_version IS 'the credit account''s version after this row; NULL where the row did not touch it';
+COMMENT ON COLUMN teller.journal.debit_version IS 'the debit account''s version after this row; NULL where the row did not touch it, or the account was hot';
+COMMENT ON COLUMN teller.journal.credit_version IS 'the credit account''s version after this row; NULL where the row did not touch it, or the account was hot';
+COMMENT ON COLUMN teller.journal.debit_epoch IS 'of a debit account that was hot: the epoch by which the row is folded into the account''s; of one that had been hot before: its folded_epoch then';
+COMMENT ON COLUMN teller.journal.credit_epoch IS 'the same of the credit account';
 COMMENT ON COLUMN teller.journal.ends_hold IS 'true on the one row after which nothing of its hold remains';
 
 COMMENT ON COLUMN teller.journal.tx IS 'the transaction that wrote this row: number of teller.feed_epoch * 2^48 + its 64-bit id; the feed goes by it';
@@ -194,10 +211,12 @@ CREATE TABLE teller.verified (
 	ledger_id		bigint PRIMARY KEY,
 	verified_at		timestamptz NOT NULL CHECK (isfinite(verified_at)),
 	full_at			timestamptz NOT NULL CHECK (isfinite(full_at)),
-	balances		numeric NOT NULL
+	balances		numeric NOT NULL,
+	folds			jsonb
 );
 COMMENT ON TABLE teller.verified IS 'until when a ledger was found sound: teller.verify(ledger, ''quick'') begins there';
 COMMENT ON COLUMN teller.verified.full_at IS 'the last mark for which every row was read';
+COMMENT ON COLUMN teller.verified.folds IS 'what was in the rows of accounts that are or were hot: teller.verify_noted()';
 COMMENT ON COLUMN teller.verified.balances IS 'digest of what the accounts were at verified_at: teller.verify_digest()';
 
 CREATE TABLE teller.hold (

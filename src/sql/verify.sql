@@ -2,60 +2,11 @@
 -- as the owner of the extension; a row is a violation.  $1 is the ledger,
 -- NULL for all.
 
--- What a row of the journal or of the keys says, NULL where it says nothing
--- that can be read: what cannot be read is reported, and must not end verify().
-CREATE FUNCTION teller.verify_number(said jsonb, name text) RETURNS numeric
-	LANGUAGE sql IMMUTABLE
-BEGIN ATOMIC
-	SELECT CASE WHEN jsonb_typeof(said -> name) = 'number' THEN (said ->> name)::numeric END;
-END;
-COMMENT ON FUNCTION teller.verify_number(jsonb, text) IS 'A number that is said under a name, else NULL; for teller.verify()';
-
-CREATE FUNCTION teller.verify_time(said jsonb, name text) RETURNS timestamptz
-	LANGUAGE sql STABLE
-BEGIN ATOMIC
-	-- days as hours, because a cast would refuse the 31st of February
-	SELECT (m[1] || '-' || m[2] || '-01T00:00:00+00:00' || coalesce(m[9], ''))::timestamptz
-		+ make_interval(hours => 24 * (m[3]::integer - 1) + m[4]::integer,
-			mins => m[5]::integer, secs => m[6]::double precision)
-		- make_interval(hours => m[7]::integer, mins => (left(m[7], 1) || m[8])::integer)
-	FROM regexp_match(said ->> name,
-		'^(\d{4,6})-(0[1-9]|1[0-2])-(\d\d)T(\d\d):(\d\d):(\d\d(?:\.\d{1,6})?)([+-]\d\d):(\d\d)( BC)?$') AS m
-	WHERE m[1]::integer BETWEEN 1 AND CASE WHEN m[9] IS NULL THEN 294276 ELSE 4712 END;
-END;
-COMMENT ON FUNCTION teller.verify_time(jsonb, text) IS 'A time that is said under a name in the form that JSON has it, else NULL; for teller.verify()';
-
--- Journal kinds that move posted money, and what a kind does to the pending
--- amount of its debit side.
-CREATE VIEW teller.verify_side AS
-	SELECT ledger_id, debit_account AS account_id, id, kind, true AS is_debit,
-		debit_version AS version, debit_posted AS posted, debit_pending AS pending,
-		recorded_at, batch_id, operation_id,
-		CASE WHEN kind IN ('transfer', 'capture', 'reversal') THEN -amount ELSE 0 END AS moved,
-		CASE kind WHEN 'hold' THEN amount
-			WHEN 'adjust' THEN teller.verify_number(metadata, 'new_amount') - teller.verify_number(metadata, 'old_amount')
-			WHEN 'capture' THEN -amount WHEN 'release' THEN -amount
-			WHEN 'expire' THEN -amount ELSE 0 END AS reserved
-	FROM teller.journal
-	WHERE debit_version IS NOT NULL
-	UNION ALL
-	SELECT ledger_id, credit_account, id, kind, false,
-		credit_version, credit_posted, credit_pending,
-		recorded_at, batch_id, operation_id,
-		CASE WHEN kind IN ('transfer', 'capture', 'reversal') THEN amount ELSE 0 END,
-		CASE kind WHEN 'hold' THEN amount
-			WHEN 'adjust' THEN teller.verify_number(metadata, 'new_amount') - teller.verify_number(metadata, 'old_amount')
-			WHEN 'capture' THEN -amount WHEN 'release' THEN -amount
-			WHEN 'expire' THEN -amount ELSE 0 END
-	FROM teller.journal
-	WHERE credit_version IS NOT NULL;
-COMMENT ON VIEW teller.verify_side IS 'one side of a journal row, with what it did to posted and to the pending amount; for teller.verify()';
-
 -- The beginning of each era (verify_era) stands in line with the versions, so
 -- that no join by ranges is needed, which an account whose limits changed often
 -- would make slow.
 CREATE VIEW teller.verify_step AS
-	SELECT p.ledger_id, p.account_id, p.id, p.kind, p.is_debit, p.version, p.posted, p.pending,
+	SELECT p.ledger_id, p.account_id, p.id, p.kind, p.is_debit, p.version, p.posted, p.pending, p.epoch,
 		p.recorded_at, p.batch_id, p.operation_id, p.moved, p.reserved, p.era,
 		p.era_min, p.era_max, p.era_status, p.era_pending
 	FROM (SELECT n.*,
@@ -66,13 +17,13 @@ CREATE VIEW teller.verify_step AS
 		FROM (SELECT s.*, coalesce(s.begins, count(s.begins) OVER
 					(PARTITION BY s.ledger_id, s.account_id ORDER BY s.version, s.begins IS NOT NULL) - 1) AS era
 				FROM (SELECT v.ledger_id, v.account_id, v.id, v.kind, v.is_debit, v.version,
-						v.posted, v.pending, v.recorded_at, v.batch_id, v.operation_id,
+						v.posted, v.pending, v.epoch, v.recorded_at, v.batch_id, v.operation_id,
 						v.moved, v.reserved, NULL::bigint AS begins, NULL::numeric AS min_balance,
 						NULL::numeric AS max_balance, NULL::text AS status, NULL::numeric AS pending_credit
 					FROM teller.verify_side v
 					UNION ALL
 					SELECT e.ledger_id, e.account_id, NULL, NULL, NULL, e.after_version,
-						NULL, NULL, NULL, NULL, NULL,
+						NULL, NULL, NULL, NULL, NULL, NULL,
 						NULL, NULL, e.era, e.min_balance, e.max_balance, e.status, e.pending_credit
 					FROM teller.verify_era e) s) n
 		WINDOW of_era AS (PARTITION BY n.ledger_id, n.account_id, n.era)) p
@@ -86,7 +37,7 @@ BEGIN ATOMIC
 	-- I1: the book balances
 	SELECT 'I1', a.ledger_id, 'asset ' || a.asset,
 		format('posted balances sum to %s', sum(a.posted))
-	FROM teller.account a
+	FROM teller.verify_present a
 	WHERE $1 IS NULL OR a.ledger_id = $1
 	GROUP BY a.ledger_id, a.asset
 	HAVING sum(a.posted) <> 0
@@ -94,7 +45,7 @@ BEGIN ATOMIC
 	SELECT 'I1', d.ledger_id, 'asset ' || d.asset,
 		format('pending debits %s, pending credits %s', d.total, coalesce(c.total, 0))
 	FROM (SELECT a.ledger_id, a.asset, sum(a.pending_debit) AS total
-			FROM teller.account a GROUP BY a.ledger_id, a.asset) d
+			FROM teller.verify_present a GROUP BY a.ledger_id, a.asset) d
 	LEFT JOIN (SELECT a.ledger_id, a.asset, sum(h.amount - h.captured - h.released) AS total
 			FROM teller.hold h
 			JOIN teller.account a ON a.ledger_id = h.ledger_id AND a.account_id = h.credit_account
@@ -116,15 +67,17 @@ BEGIN ATOMIC
 	-- I3: balances are the sums of their parts
 	SELECT 'I3', a.ledger_id, 'account ' || a.account_id,
 		format('posted %s, its postings sum to %s', a.posted, coalesce(s.moved, 0))
-	FROM teller.account a
+	FROM teller.verify_present a
 	LEFT JOIN (SELECT v.ledger_id, v.account_id, sum(v.moved) AS moved
-			FROM teller.verify_side v GROUP BY v.ledger_id, v.account_id) s
+			FROM teller.verify_part v
+			WHERE v.version IS NOT NULL OR v.epoch IS NOT NULL
+			GROUP BY v.ledger_id, v.account_id) s
 		ON s.ledger_id = a.ledger_id AND s.account_id = a.account_id
 	WHERE ($1 IS NULL OR a.ledger_id = $1) AND a.posted <> coalesce(s.moved, 0)
 	UNION ALL
 	SELECT 'I3', a.ledger_id, 'account ' || a.account_id,
 		format('pending_debit %s, its open holds sum to %s', a.pending_debit, coalesce(h.rest, 0))
-	FROM teller.account a
+	FROM teller.verify_present a
 	LEFT JOIN (SELECT o.ledger_id, o.debit_account, sum(o.amount - o.captured - o.released) AS rest
 			FROM teller.hold o WHERE o.state = 'open'
 			GROUP BY o.ledger_id, o.debit_account) h
@@ -134,7 +87,7 @@ BEGIN ATOMIC
 	SELECT 'I3', a.ledger_id, 'account ' || a.account_id,
 		format('pending_credit %s, its open holds sum to %s', a.pending_credit,
 			CASE WHEN a.max_balance IS NULL THEN 0 ELSE coalesce(h.rest, 0) END)
-	FROM teller.account a
+	FROM teller.verify_present a
 	LEFT JOIN (SELECT o.ledger_id, o.credit_account, sum(o.amount - o.captured - o.released) AS rest
 			FROM teller.hold o WHERE o.state = 'open'
 			GROUP BY o.ledger_id, o.credit_account) h
@@ -144,15 +97,6 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION teller.verify_sums(bigint) IS 'Invariants I1 to I3 (conservation); called by teller.verify().';
 
-CREATE FUNCTION teller.verify_amount(amount numeric, asset_scale integer) RETURNS boolean
-	LANGUAGE sql IMMUTABLE
-BEGIN ATOMIC
-	SELECT amount IS NULL OR coalesce(
-		amount NOT IN ('NaN', 'Infinity', '-Infinity') AND scale(amount) = asset_scale
-		AND abs(amount) * 10::numeric ^ asset_scale < 1e38, false);
-END;
-COMMENT ON FUNCTION teller.verify_amount(numeric, integer) IS 'True if a stored amount is finite, in range, and has exactly its asset''s decimals.';
-
 CREATE FUNCTION teller.verify_amounts(bigint)
 	RETURNS TABLE (invariant text, ledger_id bigint, object text, detail text)
 	LANGUAGE sql STABLE
@@ -161,7 +105,7 @@ BEGIN ATOMIC
 	SELECT 'I4', a.ledger_id, 'account ' || a.account_id,
 		format('posted %s, pending %s and %s, limits %s and %s', a.posted,
 			a.pending_debit, a.pending_credit, a.min_balance, a.max_balance)
-	FROM teller.account a
+	FROM teller.verify_present a
 	LEFT JOIN teller.asset s ON s.asset = a.asset
 	WHERE ($1 IS NULL OR a.ledger_id = $1)
 		AND NOT (s.scale IS NOT NULL
@@ -202,17 +146,31 @@ CREATE FUNCTION teller.verify_sequence(bigint)
 BEGIN ATOMIC
 	-- I5: versions run 1..n, balances follow from those before
 	-- I6: time does not go back
-	WITH chain AS (
+	-- what a hot account did between two versions counts with the second
+	WITH gap AS MATERIALIZED (
+		SELECT g.* FROM teller.verify_gap($1) g),
+	line AS (
+		SELECT v.*, coalesce(g.moved, 0) AS moved_hot, g.last_at AS hot_at,
+			coalesce(sum(g.reserved_debit) OVER w, 0) AS reserved_hot,
+			count(g.after_version) OVER w AS gaps
+		FROM teller.verify_step v
+		LEFT JOIN gap g ON g.ledger_id = v.ledger_id AND g.account_id = v.account_id
+			AND g.after_version = v.version - 1
+		WHERE $1 IS NULL OR v.ledger_id = $1
+		WINDOW w AS (PARTITION BY v.ledger_id, v.account_id ORDER BY v.version, v.id)),
+	chain AS (
 		SELECT v.*,
 			row_number() OVER w AS place,
-			coalesce(lag(v.posted) OVER w, 0) AS posted_before,
+			coalesce(lag(v.posted) OVER w, 0) + v.moved_hot AS posted_before,
 			coalesce(lag(v.pending) OVER side, CASE WHEN v.is_debit THEN 0 ELSE v.era_pending END, 0)
+				+ CASE WHEN v.is_debit THEN v.reserved_hot - coalesce(lag(v.reserved_hot) OVER side, 0) ELSE 0 END
 				AS pending_before,
-			lag(v.recorded_at) OVER w AS recorded_before,
+			v.gaps - coalesce(lag(v.gaps) OVER side, 0) AS gaps_between,
+			greatest(lag(v.recorded_at) OVER w, v.hot_at) AS recorded_before,
+			coalesce(lag(v.epoch) OVER w, 0) AS epoch_before,
 			lead(v.version) OVER w IS NULL AS is_last,
 			v.is_debit AND lead(v.version) OVER side IS NULL AS is_last_debit
-		FROM teller.verify_step v
-		WHERE $1 IS NULL OR v.ledger_id = $1
+		FROM line v
 		-- a change of limits begins a new chain of pending credits
 		WINDOW w AS (PARTITION BY v.ledger_id, v.account_id ORDER BY v.version, v.id),
 			side AS (PARTITION BY v.ledger_id, v.account_id, v.is_debit,
@@ -231,28 +189,55 @@ BEGIN ATOMIC
 			c.pending, c.pending_before, c.reserved)
 	FROM chain c WHERE c.is_debit AND c.pending <> c.pending_before + c.reserved
 	UNION ALL
-	-- pending credits are kept only while there is a maximum
+	-- pending credits are kept only while there is a maximum; where that was
+	-- changed while the account was hot is not told by versions
 	SELECT 'I5', c.ledger_id, 'account ' || c.account_id,
 		format('version %s: pending_credit %s, but %s before and %s reserved', c.version,
 			c.pending, c.pending_before, c.reserved)
 	FROM chain c
-	WHERE NOT c.is_debit AND c.pending <>
+	WHERE NOT c.is_debit AND c.gaps_between = 0 AND c.pending <>
 		CASE WHEN c.era_max IS NULL THEN 0 ELSE c.pending_before + c.reserved END
 	UNION ALL
 	SELECT 'I5', a.ledger_id, 'account ' || a.account_id,
 		format('the row has version %s and posted %s, the journal ends with %s and %s',
-			a.version, a.posted, coalesce(c.version, 0), coalesce(c.posted, 0))
-	FROM teller.account a
+			a.version, a.posted, coalesce(c.version, 0), coalesce(c.posted, 0) + coalesce(g.moved, 0))
+	FROM teller.verify_present a
 	LEFT JOIN chain c ON c.ledger_id = a.ledger_id AND c.account_id = a.account_id AND c.is_last
+	LEFT JOIN gap g ON g.ledger_id = a.ledger_id AND g.account_id = a.account_id
+		AND g.after_version = coalesce(c.version, 0)
 	WHERE ($1 IS NULL OR a.ledger_id = $1)
-		AND (a.version <> coalesce(c.version, 0) OR a.posted <> coalesce(c.posted, 0))
+		AND (a.version <> coalesce(c.version, 0) OR a.posted <> coalesce(c.posted, 0) + coalesce(g.moved, 0))
 	UNION ALL
 	SELECT 'I5', a.ledger_id, 'account ' || a.account_id,
 		format('the row has pending_debit %s, the journal ends with %s', a.pending_debit,
-			coalesce(c.pending, 0))
-	FROM teller.account a
+			coalesce(c.pending, 0) + coalesce(g.reserved_debit, 0) - coalesce(c.reserved_hot, 0))
+	FROM teller.verify_present a
 	LEFT JOIN chain c ON c.ledger_id = a.ledger_id AND c.account_id = a.account_id AND c.is_last_debit
-	WHERE ($1 IS NULL OR a.ledger_id = $1) AND a.pending_debit <> coalesce(c.pending, 0)
+	LEFT JOIN (SELECT n.ledger_id, n.account_id, sum(n.reserved_debit) AS reserved_debit
+			FROM gap n GROUP BY n.ledger_id, n.account_id) g
+		ON g.ledger_id = a.ledger_id AND g.account_id = a.account_id
+	WHERE ($1 IS NULL OR a.ledger_id = $1)
+		AND a.pending_debit <> coalesce(c.pending, 0) + coalesce(g.reserved_debit, 0) - coalesce(c.reserved_hot, 0)
+	UNION ALL
+	-- epochs do not go back along versions, and end with the account's row
+	SELECT 'I5', c.ledger_id, 'account ' || c.account_id,
+		format('version %s belongs to epoch %s, the one before to %s', c.version,
+			coalesce(c.epoch, 0), c.epoch_before)
+	FROM chain c WHERE coalesce(c.epoch, 0) < c.epoch_before
+	UNION ALL
+	SELECT 'I5', c.ledger_id, 'account ' || c.account_id,
+		format('version %s belongs to epoch %s, but epochs are folded up to %s', c.version,
+			c.epoch, coalesce(a.folded_epoch::text, 'none'))
+	FROM chain c
+	JOIN teller.account a ON a.ledger_id = c.ledger_id AND a.account_id = c.account_id
+	WHERE c.is_last AND c.epoch > coalesce(a.folded_epoch, 0)
+	UNION ALL
+	SELECT 'I6', c.ledger_id, 'account ' || c.account_id,
+		format('version %s was recorded at %s, a row of it when it was hot after that at %s', c.version,
+			c.recorded_at, g.first_at)
+	FROM chain c
+	JOIN gap g ON g.ledger_id = c.ledger_id AND g.account_id = c.account_id AND g.after_version = c.version
+	WHERE g.first_at < c.recorded_at
 	UNION ALL
 	SELECT 'I6', c.ledger_id, 'account ' || c.account_id,
 		format('version %s was recorded at %s, the one before at %s', c.version,
@@ -291,9 +276,11 @@ BEGIN ATOMIC
 				AND teller.verify_amount(h.released, s.scale))),
 	readable AS MATERIALIZED (
 		SELECT a.ledger_id, a.account_id, a.posted
-		FROM teller.account a
+		FROM teller.verify_present a
 		JOIN teller.asset s ON s.asset = a.asset
-		WHERE ($1 IS NULL OR a.ledger_id = $1) AND a.pending_debit <> 0
+		WHERE ($1 IS NULL OR a.ledger_id = $1) AND a.pending_debit <> 0 AND a.readable
+			AND NOT coalesce(a.hot AND a.open_epochs IS NOT NULL AND (cardinality(a.open_epochs) > 64
+				OR (SELECT bool_or(e IS NULL) FROM unnest(a.open_epochs) e)), false)
 			AND num_nulls(a.posted, a.pending_credit, a.version, a.hot, a.last_at) = 0
 			AND a.status IN ('open', 'frozen_debit', 'frozen_credit', 'frozen', 'closed')
 			AND a.reentrancy IN ('off', 'reject', 'allow', 'queue')

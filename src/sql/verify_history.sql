@@ -7,17 +7,59 @@
 -- Times do not go back along versions, so an account that was not used since
 -- stands there still, and the versions of the others are walked back from the
 -- last.
+-- The rows of hot accounts are in no order of time.  What is noted of such an
+-- account with a mark (teller.verified.folds) is which epochs were in its row;
+-- the rows of the others are those since, and where it stood is where its row
+-- stands now without what was added to it since.
+CREATE FUNCTION teller.verify_hot_since(ledger bigint, mark timestamptz)
+	RETURNS TABLE (account_id bigint, id uuid, is_debit boolean, epoch bigint, recorded_at timestamptz,
+		moved numeric, reserved numeric, in_row boolean)
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT a.account_id, t.id, t.is_debit, t.epoch, t.recorded_at, t.moved, t.reserved,
+		t.epoch <= coalesce(a.folded_epoch, 0) AND NOT coalesce(t.epoch = ANY (a.open_epochs), false)
+	FROM teller.account a
+	LEFT JOIN teller.verified m ON m.ledger_id = a.ledger_id AND m.verified_at = mark
+	CROSS JOIN LATERAL (SELECT
+		CASE WHEN m.ledger_id IS NULL THEN coalesce(a.folded_epoch, 0)
+			ELSE coalesce((m.folds -> a.account_id::text ->> 0)::bigint, 0) END AS folded,
+		CASE WHEN m.ledger_id IS NULL THEN a.open_epochs
+			ELSE ARRAY(SELECT e.number::bigint
+				FROM jsonb_array_elements_text(m.folds -> a.account_id::text) WITH ORDINALITY AS e (number, place)
+				WHERE e.place > 1) END AS open
+		OFFSET 0) f
+	CROSS JOIN LATERAL (
+		SELECT h.* FROM teller.verify_hot h
+		WHERE h.ledger_id = a.ledger_id AND h.account_id = a.account_id AND h.epoch > f.folded
+		UNION ALL
+		SELECT h.* FROM unnest(f.open) AS o (epoch)
+		CROSS JOIN LATERAL (SELECT n.* FROM teller.verify_hot n
+			WHERE n.ledger_id = a.ledger_id AND n.account_id = a.account_id AND n.epoch = o.epoch
+			OFFSET 0) h
+		OFFSET 0) t
+	WHERE a.ledger_id = ledger AND (a.hot OR a.folded_epoch IS NOT NULL);
+END;
+COMMENT ON FUNCTION teller.verify_hot_since(bigint, timestamptz) IS 'The rows of hot accounts that were not in the accounts'' rows at a mark; for teller.verify()';
+
 CREATE FUNCTION teller.verify_base(ledger bigint, mark timestamptz)
 	RETURNS TABLE (account_id bigint, changed boolean, version bigint, posted numeric, pending_debit numeric)
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT a.account_id, a.last_at >= mark,
+	SELECT a.account_id, a.last_at >= mark OR h.account_id IS NOT NULL,
 		CASE WHEN a.last_at >= mark THEN greatest(d.version, c.version, 0) ELSE a.version END,
-		CASE WHEN a.last_at < mark THEN a.posted
+		CASE WHEN a.hot OR a.folded_epoch IS NOT NULL
+			THEN a.posted - coalesce(h.moved, 0) - coalesce(v.moved, 0)
+			WHEN a.last_at < mark THEN a.posted
 			WHEN c.version > coalesce(d.version, 0) THEN c.posted
 			ELSE coalesce(d.posted, 0) END,
-		CASE WHEN a.last_at < mark THEN a.pending_debit ELSE coalesce(d.pending, 0) END
+		CASE WHEN a.hot OR a.folded_epoch IS NOT NULL
+			THEN a.pending_debit - coalesce(h.reserved, 0) - coalesce(v.reserved, 0)
+			WHEN a.last_at < mark THEN a.pending_debit ELSE coalesce(d.pending, 0) END
 	FROM teller.account a
+	LEFT JOIN (SELECT n.account_id, sum(n.moved) FILTER (WHERE n.in_row) AS moved,
+			sum(n.reserved) FILTER (WHERE n.in_row AND n.is_debit) AS reserved
+		FROM teller.verify_hot_since(ledger, mark) n
+		GROUP BY n.account_id) h ON h.account_id = a.account_id
 	LEFT JOIN LATERAL (
 		SELECT j.debit_version AS version, j.debit_posted AS posted, j.debit_pending AS pending
 		FROM teller.journal j
@@ -30,12 +72,18 @@ BEGIN ATOMIC
 		WHERE a.last_at >= mark AND j.ledger_id = a.ledger_id AND j.credit_account = a.account_id
 			AND j.credit_version IS NOT NULL AND j.recorded_at < mark
 		ORDER BY j.credit_version DESC LIMIT 1) c ON true
+	LEFT JOIN LATERAL (
+		SELECT sum(n.moved) AS moved, sum(n.reserved) FILTER (WHERE n.is_debit) AS reserved
+		FROM teller.verify_side n
+		WHERE (a.hot OR a.folded_epoch IS NOT NULL) AND a.last_at >= mark
+			AND n.ledger_id = a.ledger_id AND n.account_id = a.account_id
+			AND n.version > greatest(d.version, c.version, 0)) v ON true
 	WHERE a.ledger_id = ledger;
 END;
 COMMENT ON FUNCTION teller.verify_base(bigint, timestamptz) IS 'Where each account of a ledger stood at a time, and whether it changed since; for teller.verify()';
 
--- The rows to be read: all, or those after the versions at the mark.  Every row
--- has a debit side.  OFFSET 0 here and below: look them up one by one, whatever
+-- The rows to be read: all, or those after the versions at the mark, and those
+-- of accounts that were hot.  Every row has a debit side.  OFFSET 0 here and below: look them up one by one, whatever
 -- the planner takes the number of changed accounts for.
 CREATE FUNCTION teller.verify_row(ledger bigint, mark timestamptz) RETURNS SETOF teller.journal
 	LANGUAGE sql STABLE
@@ -48,7 +96,14 @@ BEGIN ATOMIC
 	CROSS JOIN LATERAL (SELECT n.* FROM teller.journal n
 		WHERE n.ledger_id = ledger AND n.debit_account = b.account_id AND n.debit_version > b.version
 		OFFSET 0) r
-	WHERE mark IS NOT NULL AND b.changed;
+	WHERE mark IS NOT NULL AND b.changed
+	UNION ALL
+	SELECT r.*
+	FROM teller.verify_hot_since(ledger, mark) h
+	CROSS JOIN LATERAL (SELECT n.* FROM teller.journal n
+		WHERE n.ledger_id = ledger AND n.id = h.id
+		OFFSET 0) r
+	WHERE mark IS NOT NULL AND h.is_debit AND h.recorded_at >= mark;
 END;
 COMMENT ON FUNCTION teller.verify_row(bigint, timestamptz) IS 'The journal rows of a ledger since a mark, or all of them; for teller.verify()';
 
@@ -84,8 +139,9 @@ BEGIN ATOMIC
 	FROM teller.verify_row($1, $2) j
 	WHERE num_nulls(j.kind, j.amount, j.effective_at, j.recorded_at, j.ends_hold) > 0
 	UNION ALL
-	-- I5: version and balances of a side go together; a row leaves its credit
-	-- account alone only if it moves nothing, its debit account never
+	-- I5: version and balances of a side go together, and a hot account has an
+	-- epoch instead; a row leaves its credit account alone only if it moves
+	-- nothing, its debit account never
 	SELECT 'I5', j.ledger_id, 'journal ' || j.id,
 		format('%s with versions %s and %s, posted %s and %s, pending %s and %s', j.kind,
 			coalesce(j.debit_version::text, 'none'), coalesce(j.credit_version::text, 'none'),
@@ -94,13 +150,11 @@ BEGIN ATOMIC
 	FROM teller.verify_row($1, $2) j
 	WHERE ((num_nulls(j.debit_version, j.debit_posted, j.debit_pending) > 0
 				AND NOT (num_nulls(j.debit_version, j.debit_posted, j.debit_pending) = 3
-					AND EXISTS (SELECT FROM teller.account a WHERE a.ledger_id = j.ledger_id
-						AND a.account_id = j.debit_account AND a.hot)))
+					AND j.debit_epoch IS NOT NULL))
 			OR (num_nulls(j.credit_version, j.credit_posted, j.credit_pending) > 0
 				AND NOT (num_nulls(j.credit_version, j.credit_posted, j.credit_pending) = 3
 					AND (j.kind IN ('hold', 'extend', 'adjust', 'release', 'expire')
-						OR EXISTS (SELECT FROM teller.account a WHERE a.ledger_id = j.ledger_id
-							AND a.account_id = j.credit_account AND a.hot)))))
+						OR j.credit_epoch IS NOT NULL))))
 	UNION ALL
 	-- there is one row of an account
 	SELECT 'I5', a.ledger_id, 'account ' || a.account_id, format('there are %s rows of it', count(*))
@@ -159,11 +213,13 @@ CREATE FUNCTION teller.verify_hold_events(bigint, timestamptz)
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
 	-- The rows of each hold in their order, which is that of its debit
-	-- account's versions, with the amount and the deadline in force.  Deadlines
+	-- account's versions, and of time from when that was hot, with the amount
+	-- and the deadline in force.  Deadlines
 	-- only grow: the next extension says what was until then.
 	WITH event AS (
 		SELECT j.ledger_id, j.hold_id, j.id, j.kind, j.amount, j.debit_account, j.credit_account,
 			j.debit_version, j.operation_id, j.recorded_at, j.ends_hold,
+			CASE WHEN j.debit_epoch IS NOT NULL THEN j.recorded_at END AS hot_at,
 			CASE j.kind WHEN 'adjust' THEN teller.verify_number(j.metadata, 'old_amount') END AS old_amount,
 			CASE j.kind WHEN 'adjust' THEN teller.verify_number(j.metadata, 'new_amount') END AS new_amount,
 			CASE j.kind WHEN 'extend' THEN teller.verify_time(j.metadata, 'old_expires_at') END AS old_deadline,
@@ -182,8 +238,8 @@ BEGIN ATOMIC
 			min(e.old_deadline) OVER (w ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS next_old,
 			max(e.new_deadline) OVER (PARTITION BY e.ledger_id, e.hold_id) AS last_deadline
 		FROM event e
-		WINDOW w AS (PARTITION BY e.ledger_id, e.hold_id ORDER BY e.debit_version, e.id),
-			before AS (PARTITION BY e.ledger_id, e.hold_id ORDER BY e.debit_version, e.id
+		WINDOW w AS (PARTITION BY e.ledger_id, e.hold_id ORDER BY e.hot_at NULLS FIRST, e.debit_version, e.id),
+			before AS (PARTITION BY e.ledger_id, e.hold_id ORDER BY e.hot_at NULLS FIRST, e.debit_version, e.id
 				ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)),
 	step AS (
 		SELECT l.*, h.state, h.created_at, h.ended_at, h.expires_at,
@@ -203,14 +259,14 @@ BEGIN ATOMIC
 	UNION ALL
 	-- its own hold: the same accounts, and the operation that the hold has
 	SELECT 'I9', s.ledger_id, 'hold ' || s.hold_id,
-		format('version %s: %s between accounts %s and %s, of operation %s', s.debit_version,
+		format('version %s: %s between accounts %s and %s, of operation %s', coalesce(s.debit_version::text, 'none'),
 			s.kind, s.debit_account, s.credit_account, coalesce(s.operation_id::text, 'none'))
 	FROM step s
 	WHERE NOT s.of_its_accounts OR NOT s.of_its_operation
 	UNION ALL
 	-- placed once, at first; ended once, at last; then, and as the row says
 	SELECT 'I9', s.ledger_id, 'hold ' || s.hold_id,
-		format('version %s: row %s of it, of kind %s%s', s.debit_version, s.place, s.kind,
+		format('version %s: row %s of it, of kind %s%s', coalesce(s.debit_version::text, 'none'), s.place, s.kind,
 			CASE WHEN s.ends_hold THEN ' that ends it' END)
 	FROM step s
 	WHERE (s.kind = 'hold') <> (s.place = 1)
@@ -232,7 +288,7 @@ BEGIN ATOMIC
 	UNION ALL
 	-- each row says what it did to the hold as it was
 	SELECT 'I9', s.ledger_id, 'hold ' || s.hold_id,
-		format('version %s: %s of %s where %s of %s remained%s', s.debit_version, s.kind, s.amount,
+		format('version %s: %s of %s where %s of %s remained%s', coalesce(s.debit_version::text, 'none'), s.kind, s.amount,
 			s.total - s.used, s.total,
 			CASE s.kind WHEN 'adjust' THEN format(', from %s to %s', coalesce(s.old_amount::text, 'none'),
 				coalesce(s.new_amount::text, 'none')) END)
@@ -249,7 +305,7 @@ BEGIN ATOMIC
 	-- later; the last one is the hold's
 	SELECT 'I10', s.ledger_id, 'hold ' || s.hold_id,
 		format('version %s: the deadline was extended from %s to %s, where it was %s and has become %s',
-			s.debit_version, coalesce(s.old_deadline::text, 'none'), coalesce(s.new_deadline::text, 'none'),
+			coalesce(s.debit_version::text, 'none'), coalesce(s.old_deadline::text, 'none'), coalesce(s.new_deadline::text, 'none'),
 			coalesce(s.deadline_before::text, 'none before'), coalesce(s.expires_at::text, 'none'))
 	FROM step s
 	WHERE s.kind = 'extend' AND NOT coalesce(s.new_deadline > s.old_deadline
@@ -266,7 +322,7 @@ BEGIN ATOMIC
 	-- nothing is decided on a hold from the deadline on that was in force but its
 	-- expiry, and that not before; the final deadline is verify_holds()'s
 	SELECT 'I10', s.ledger_id, 'hold ' || s.hold_id,
-		format('version %s: %s at %s, the deadline then was %s', s.debit_version, s.kind,
+		format('version %s: %s at %s, the deadline then was %s', coalesce(s.debit_version::text, 'none'), s.kind,
 			s.recorded_at, coalesce(s.deadline::text, 'none'))
 	FROM step s
 	WHERE CASE s.kind WHEN 'expire' THEN s.recorded_at < s.deadline AND s.deadline <> s.expires_at
@@ -346,12 +402,19 @@ BEGIN ATOMIC
 					AND j.amount >= teller.verify_number(k.arguments, 'min_amount')
 				ELSE j.amount = coalesce(teller.verify_number(k.arguments, 'amount'), j.amount) END
 			-- a final capture answers with what was after the release of the rest
-			AND j.debit_posted = teller.verify_number(k.result, 'debit_balance')
-			AND j.credit_posted = teller.verify_number(k.result, 'credit_balance')
-			AND teller.verify_number(k.result, 'debit_version') - j.debit_version
-				BETWEEN 0 AND CASE k.function WHEN 'capture' THEN 1 ELSE 0 END
-			AND teller.verify_number(k.result, 'credit_version') - j.credit_version
-				BETWEEN 0 AND CASE k.function WHEN 'capture' THEN 1 ELSE 0 END, false)
+			-- and a hot account without a version
+			AND CASE WHEN j.debit_version IS NULL THEN j.debit_epoch IS NOT NULL
+					AND teller.verify_number(k.result, 'debit_balance') IS NOT NULL
+					AND teller.verify_number(k.result, 'debit_version') IS NULL
+				ELSE j.debit_posted = teller.verify_number(k.result, 'debit_balance')
+					AND teller.verify_number(k.result, 'debit_version') - j.debit_version
+						BETWEEN 0 AND CASE k.function WHEN 'capture' THEN 1 ELSE 0 END END
+			AND CASE WHEN j.credit_version IS NULL THEN j.credit_epoch IS NOT NULL
+					AND teller.verify_number(k.result, 'credit_balance') IS NOT NULL
+					AND teller.verify_number(k.result, 'credit_version') IS NULL
+				ELSE j.credit_posted = teller.verify_number(k.result, 'credit_balance')
+					AND teller.verify_number(k.result, 'credit_version') - j.credit_version
+						BETWEEN 0 AND CASE k.function WHEN 'capture' THEN 1 ELSE 0 END END, false)
 	UNION ALL
 	-- accounts that paid one amount paid it in the order asked, each once
 	SELECT 'I13', k.ledger_id, 'key ' || quote_literal(k.key),
@@ -377,14 +440,24 @@ BEGIN ATOMIC
 				FROM unnest(paid.places) AS p (place)), false)
 	UNION ALL
 	-- of hold events the answer has the version; an adjustment that changed
-	-- nothing has the account's, which may be of a row that credited it
+	-- nothing has the account's, which may be of a row that credited it.  Where
+	-- the account was hot the event is known by its time.
 	SELECT 'I13', k.ledger_id, 'key ' || quote_literal(k.key),
 		format('%s of hold %s made no version %s', k.function, k.id,
 			coalesce(k.result ->> 'debit_version', 'none'))
 	FROM teller.key k
 	JOIN teller.hold h ON h.ledger_id = k.ledger_id AND h.hold_id = k.id
-	LEFT JOIN teller.journal j ON j.ledger_id = h.ledger_id AND j.debit_account = h.debit_account
-		AND j.debit_version = teller.verify_number(k.result, 'debit_version')::bigint
+	LEFT JOIN teller.journal v ON v.ledger_id = h.ledger_id AND v.debit_account = h.debit_account
+		AND v.debit_version = teller.verify_number(k.result, 'debit_version')::bigint
+	LEFT JOIN (SELECT r.* FROM teller.verify_row($1, $2) r
+			WHERE r.hold_id IS NOT NULL AND r.debit_version IS NULL AND r.debit_epoch IS NOT NULL) e
+		ON e.ledger_id = h.ledger_id AND e.hold_id = h.hold_id AND e.recorded_at = k.created_at
+		AND teller.verify_number(k.result, 'debit_version') IS NULL
+	CROSS JOIN LATERAL (SELECT coalesce(v.id, e.id) AS id, coalesce(v.kind, e.kind) AS kind,
+		coalesce(v.debit_account, e.debit_account) AS debit_account,
+		coalesce(v.credit_account, e.credit_account) AS credit_account,
+		coalesce(v.amount, e.amount) AS amount, coalesce(v.metadata, e.metadata) AS metadata,
+		coalesce(v.hold_id, e.hold_id) AS hold_id, coalesce(v.recorded_at, e.recorded_at) AS recorded_at) j
 	WHERE ($1 IS NULL OR k.ledger_id = $1) AND ($2 IS NULL OR k.created_at >= $2) AND k.status <> 'denied'
 		AND k.function IN ('hold', 'release', 'extend_hold', 'adjust_hold')
 		AND NOT coalesce(CASE k.function

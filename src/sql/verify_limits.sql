@@ -7,27 +7,37 @@ CREATE FUNCTION teller.verify_limits(bigint)
 BEGIN ATOMIC
 	-- each version with both pending amounts after it, the limits it came about
 	-- under, and what its call did to the amounts that limits are tested on
-	WITH chain AS MATERIALIZED (
+	WITH gap AS MATERIALIZED (
+		SELECT g.* FROM teller.verify_gap($1) g),
+	chain AS MATERIALIZED (
 		SELECT v.ledger_id, v.account_id, v.version, v.kind, v.is_debit, v.posted,
 			v.recorded_at, v.operation_id, v.era,
 			v.era_min AS min_balance, v.era_max AS max_balance, v.era_status AS status,
-			coalesce(sum(v.reserved) FILTER (WHERE v.is_debit) OVER w, 0) AS pending_debit,
-			v.era_pending + coalesce(sum(v.reserved) FILTER (WHERE NOT v.is_debit) OVER of_era, 0)
-				AS pending_credit,
+			coalesce(sum(v.reserved) FILTER (WHERE v.is_debit) OVER w, 0)
+				+ coalesce(sum(g.reserved_debit) OVER w, 0) AS pending_debit,
+			-- which of its hot rows counted is not told by versions
+			CASE WHEN count(g.after_version) OVER w = 0
+				THEN v.era_pending + coalesce(sum(v.reserved) FILTER (WHERE NOT v.is_debit) OVER of_era, 0)
+				WHEN NOT v.is_debit THEN v.pending END AS pending_credit,
+			count(g.after_version) OVER w AS gaps,
 			sum(v.moved - CASE WHEN v.is_debit THEN v.reserved ELSE 0 END) OVER call AS freed,
 			sum(v.moved + CASE WHEN v.is_debit THEN 0 ELSE v.reserved END) OVER call AS taken,
 			v.version = max(v.version) OVER call AS is_last,
 			lead(v.version) OVER w IS NULL AS is_end
 		FROM teller.verify_step v
+		LEFT JOIN gap g ON g.ledger_id = v.ledger_id AND g.account_id = v.account_id
+			AND g.after_version = v.version - 1
 		WHERE $1 IS NULL OR v.ledger_id = $1
 		WINDOW w AS (PARTITION BY v.ledger_id, v.account_id ORDER BY v.version, v.id),
 			of_era AS (PARTITION BY v.ledger_id, v.account_id, v.era ORDER BY v.version, v.id),
 			call AS (PARTITION BY v.ledger_id, v.account_id, coalesce(v.batch_id, v.id))),
-	-- each change with the one before it and the balances at its time
+	-- each change with the one before it and the balances at its time, NULL
+	-- where the account was hot at that version
 	change AS MATERIALIZED (
-		SELECT l.*, coalesce(c.posted, 0) AS posted,
-			coalesce(c.posted, 0) - coalesce(c.pending_debit, 0) AS available,
-			CASE WHEN l.version_before = l.version THEN l.pending_before
+		SELECT l.*, CASE WHEN g.after_version IS NULL THEN coalesce(c.posted, 0) END AS posted,
+			CASE WHEN g.after_version IS NULL THEN coalesce(c.posted, 0) - coalesce(c.pending_debit, 0) END AS available,
+			CASE WHEN g.after_version IS NOT NULL OR c.gaps > 0 THEN NULL
+				WHEN l.version_before = l.version THEN l.pending_before
 				ELSE coalesce(c.pending_credit, l.pending_before) END AS pending_then,
 			c.recorded_at
 		FROM (SELECT n.*, row_number() OVER w = 1 AS is_first,
@@ -42,7 +52,9 @@ BEGIN ATOMIC
 			WINDOW w AS (PARTITION BY n.ledger_id, n.account_id
 				ORDER BY n.version, n.changed_at, n.id)) l
 		LEFT JOIN chain c ON c.ledger_id = l.ledger_id AND c.account_id = l.account_id
-			AND c.version = l.version),
+			AND c.version = l.version
+		LEFT JOIN gap g ON g.ledger_id = l.ledger_id AND g.account_id = l.account_id
+			AND g.after_version = l.version),
 	last_era AS MATERIALIZED (
 		SELECT DISTINCT ON (e.ledger_id, e.account_id) e.*
 		FROM teller.verify_era e
@@ -79,6 +91,8 @@ BEGIN ATOMIC
 		AND c.is_end AND c.era = e.era
 	WHERE a.max_balance IS NOT NULL
 		AND a.pending_credit <> coalesce(c.pending_credit, e.pending_credit)
+		AND NOT EXISTS (SELECT FROM gap g
+			WHERE g.ledger_id = a.ledger_id AND g.account_id = a.account_id)
 	UNION ALL
 	-- I6: a change is later than all before it
 	SELECT 'I6', l.ledger_id, 'account ' || l.account_id,
@@ -192,7 +206,7 @@ BEGIN ATOMIC
 	SELECT 'I8', a.ledger_id, 'account ' || a.account_id,
 		format('it is closed with posted %s, pending %s and %s, %s open holds, %s open operations',
 			a.posted, a.pending_debit, a.pending_credit, coalesce(b.holds, 0), coalesce(b.operations, 0))
-	FROM teller.account a
+	FROM teller.verify_present a
 	LEFT JOIN (SELECT s.ledger_id, s.account_id, sum(s.holds) AS holds, sum(s.operations) AS operations
 			FROM (SELECT h.ledger_id, h.debit_account AS account_id, 1 AS holds, 0 AS operations
 					FROM teller.hold h WHERE h.state = 'open'

@@ -15,6 +15,16 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION teller.verify_digest(bigint, timestamptz) IS 'Digest of where the accounts of a ledger stood at a time: the sum of 64 bits of SHA-256 of each; for teller.verify()';
 
+-- What is to be known of accounts that are or were hot; see verify_hot_since().
+CREATE FUNCTION teller.verify_noted(ledger bigint) RETURNS jsonb
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT jsonb_object_agg(a.account_id, array_prepend(coalesce(a.folded_epoch, 0), coalesce(a.open_epochs, '{}')))
+	FROM teller.account a
+	WHERE a.ledger_id = ledger AND (a.hot OR a.folded_epoch IS NOT NULL);
+END;
+COMMENT ON FUNCTION teller.verify_noted(bigint) IS 'Of each account of a ledger that is or was hot: folded_epoch, and its open epochs; NULL if there is none; for teller.verify()';
+
 -- If it is not what it was, an account was changed that does not look it, a
 -- row is gone, or the clock was set back: then quick will not do.
 CREATE FUNCTION teller.verify_marked(ledger bigint) RETURNS timestamptz
@@ -36,22 +46,47 @@ BEGIN ATOMIC
 		SELECT s.*, b.version AS version_then, b.posted AS posted_then, b.pending_debit AS pending_then
 		FROM base b
 		CROSS JOIN LATERAL (SELECT v.account_id, v.is_debit, v.id, v.version, v.posted, v.pending,
-				v.recorded_at, v.moved, v.reserved
+				v.recorded_at, v.moved, v.reserved, v.epoch
 			FROM teller.verify_side v
 			WHERE v.ledger_id = $1 AND v.account_id = b.account_id AND v.version > b.version
 			OFFSET 0) s),
+	-- as in verify_gap(): what hot accounts did between the versions since
+	gap AS MATERIALIZED (
+		SELECT p.account_id, p.after_version, sum(p.moved) AS moved, sum(p.reserved_debit) AS reserved_debit,
+			max(p.last_at) AS last_at
+		FROM (SELECT o.*, coalesce(max(o.version) OVER (PARTITION BY o.account_id
+					ORDER BY o.epoch, o.version NULLS FIRST), b.version) AS after_version
+			FROM (SELECT h.account_id, h.epoch, NULL::bigint AS version, sum(h.moved) AS moved,
+					coalesce(sum(h.reserved) FILTER (WHERE h.is_debit), 0) AS reserved_debit,
+					max(h.recorded_at) AS last_at
+				FROM teller.verify_hot_since($1, $2) h
+				GROUP BY h.account_id, h.epoch
+				UNION ALL
+				SELECT s.account_id, coalesce(s.epoch, 0), max(s.version), NULL, NULL, NULL
+				FROM side s
+				GROUP BY s.account_id, coalesce(s.epoch, 0)) o
+			JOIN base b ON b.account_id = o.account_id) p
+		WHERE p.version IS NULL
+		GROUP BY p.account_id, p.after_version),
+	line AS (
+		SELECT v.*, coalesce(g.moved, 0) AS moved_hot, g.last_at AS hot_at,
+			coalesce(sum(g.reserved_debit) OVER w, 0) AS reserved_hot
+		FROM side v
+		LEFT JOIN gap g ON g.account_id = v.account_id AND g.after_version = v.version - 1
+		WINDOW w AS (PARTITION BY v.account_id ORDER BY v.version, v.id)),
 	chain AS (
 		SELECT v.*,
 			v.version_then + row_number() OVER w AS place,
-			coalesce(lag(v.posted) OVER w, v.posted_then) AS posted_before,
-			coalesce(lag(v.pending) OVER of_side, v.pending_then) AS pending_before,
-			lag(v.recorded_at) OVER w AS recorded_before
-		FROM side v
+			coalesce(lag(v.posted) OVER w, v.posted_then) + v.moved_hot AS posted_before,
+			coalesce(lag(v.pending) OVER of_side, v.pending_then)
+				+ v.reserved_hot - coalesce(lag(v.reserved_hot) OVER of_side, 0) AS pending_before,
+			greatest(lag(v.recorded_at) OVER w, v.hot_at) AS recorded_before
+		FROM line v
 		WINDOW w AS (PARTITION BY v.account_id ORDER BY v.version, v.id),
 			of_side AS (PARTITION BY v.account_id, v.is_debit ORDER BY v.version, v.id)),
 	row AS MATERIALIZED (SELECT r.* FROM teller.verify_row($1, $2) r),
 	scaled AS MATERIALIZED (
-		SELECT a.*, s.scale FROM teller.account a
+		SELECT a.*, s.scale FROM teller.verify_present a
 		LEFT JOIN teller.asset s ON s.asset = a.asset
 		WHERE a.ledger_id = $1),
 	open_hold AS MATERIALIZED (
@@ -159,22 +194,27 @@ BEGIN ATOMIC
 	UNION ALL
 	SELECT 'I5', $1, 'account ' || a.account_id,
 		format('the row has version %s and posted %s, the journal ends with %s and %s',
-			a.version, a.posted, coalesce(c.version, b.version), coalesce(c.posted, b.posted))
+			a.version, a.posted, coalesce(c.version, b.version),
+			coalesce(c.posted, b.posted) + coalesce(g.moved, 0))
 	FROM scaled a
 	JOIN base b ON b.account_id = a.account_id
 	LEFT JOIN (SELECT DISTINCT ON (s.account_id) s.account_id, s.version, s.posted
 			FROM side s ORDER BY s.account_id, s.version DESC) c ON c.account_id = a.account_id
-	WHERE a.version <> coalesce(c.version, b.version) OR a.posted <> coalesce(c.posted, b.posted)
+	LEFT JOIN gap g ON g.account_id = a.account_id AND g.after_version = coalesce(c.version, b.version)
+	WHERE a.version <> coalesce(c.version, b.version)
+		OR a.posted <> coalesce(c.posted, b.posted) + coalesce(g.moved, 0)
 	UNION ALL
 	SELECT 'I5', $1, 'account ' || a.account_id,
 		format('the row has pending_debit %s, the journal ends with %s', a.pending_debit,
-			coalesce(c.pending, b.pending_debit))
+			coalesce(c.pending, b.pending_debit) + coalesce(g.reserved_debit, 0) - coalesce(c.reserved_hot, 0))
 	FROM scaled a
 	JOIN base b ON b.account_id = a.account_id
-	LEFT JOIN (SELECT DISTINCT ON (s.account_id) s.account_id, s.pending
-			FROM side s WHERE s.is_debit ORDER BY s.account_id, s.version DESC) c
+	LEFT JOIN (SELECT DISTINCT ON (s.account_id) s.account_id, s.pending, s.reserved_hot
+			FROM line s WHERE s.is_debit ORDER BY s.account_id, s.version DESC) c
 		ON c.account_id = a.account_id
-	WHERE a.pending_debit <> coalesce(c.pending, b.pending_debit)
+	LEFT JOIN (SELECT n.account_id, sum(n.reserved_debit) AS reserved_debit
+			FROM gap n GROUP BY n.account_id) g ON g.account_id = a.account_id
+	WHERE a.pending_debit <> coalesce(c.pending, b.pending_debit) + coalesce(g.reserved_debit, 0) - coalesce(c.reserved_hot, 0)
 	UNION ALL
 	SELECT 'I6', $1, 'account ' || c.account_id,
 		format('version %s was recorded at %s, the one before at %s', c.version,

@@ -1,0 +1,142 @@
+/*-------------------------------------------------------------------------
+ *
+ * hot_entry.h
+ *	  Hot accounts in shared memory.
+ *
+ * An entry knows what the account has by committed movements, and what the
+ * transactions that are in flight may take from it or give to it.  It is only
+ * a cache: everything in it can be made anew from the account's row and the
+ * journal, as long as no transaction in flight uses it.
+ *
+ * Portions Copyright (c) 2026, the pg_teller authors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TELLER_HOT_ENTRY_H
+#define TELLER_HOT_ENTRY_H
+
+#include "datatype/timestamp.h"
+#include "storage/condition_variable.h"
+#include "storage/lwlock.h"
+
+#include "amount.h"
+
+/* Epochs of one account that have transactions in flight. */
+#define HOT_EPOCHS 64
+
+/* The minimum bounds one side, the maximum the other. */
+typedef enum HotSide
+{
+	HOT_DEBIT,
+	HOT_CREDIT
+} HotSide;
+
+#define HOT_SIDES (HOT_CREDIT + 1)
+
+/*
+ * The table and its file are part of the name: another CREATE EXTENSION or a
+ * TRUNCATE makes other accounts.
+ */
+typedef struct HotKey
+{
+	Oid			dboid;
+	Oid			table;
+	Oid			file;
+	Oid			unused;			/* zero: keys are compared as bytes */
+	int64		ledger;
+	int64		account;
+} HotKey;
+
+/*
+ * What may still change on one side: until they end, transactions in flight
+ * have taken so much of the room there is, and may give so much to it.
+ */
+typedef struct HotGauge
+{
+	Amount		taken;
+	Amount		given;
+	int			claims;			/* holds whose deadline was found not to have
+								 * come, and that are being changed */
+	uint64		settled;		/* commits that changed its holds */
+	TimestampTz due_read;		/* by the latest reading of the clock at which
+								 * holds that are due were left out */
+} HotGauge;
+
+/* A part of the journal's rows of the account; see hot.h. */
+typedef struct HotEpoch
+{
+	int64		number;			/* 0: a free place */
+	int			users;			/* transactions in flight that write in it */
+} HotEpoch;
+
+typedef struct HotEntry
+{
+	HotKey		key;			/* table lock */
+	bool		in_use;			/* table lock */
+	bool		listed;			/* table lock.  In the table; false while it
+								 * waits for its last user */
+	LWLock		lock;			/* guards all that follows */
+	int			users;			/* transactions that have it; 0: may go */
+	bool		loading;
+	ConditionVariable loaded;
+	Amount		posted;			/* by commits */
+	Amount		pending[HOT_SIDES]; /* the same */
+	HotGauge	gauges[HOT_SIDES];
+	int64		epoch;			/* the one that is written in */
+	HotEpoch	epochs[HOT_EPOCHS];
+	uint64		settled;		/* commits that changed anything */
+	uint64		folded;			/* those of them that are in the row */
+	TransactionId holders[FLEXIBLE_ARRAY_MEMBER];	/* by process: a
+													 * transaction that has
+													 * taken, given or
+													 * claimed something */
+} HotEntry;
+
+extern Size hot_shmem_size(void);
+extern void hot_shmem_init(void);	/* attach, and initialize if need be */
+
+/*
+ * hot_entry_acquire: the entry of an account, with a user more and its lock
+ * held.  If *load is true on return it is new: the caller fills it and calls
+ * hot_entry_loaded, or hot_entry_drop if it cannot.  Waits while another
+ * process fills it.  53400 if there is no place (teller.max_hot_accounts).
+ */
+extern HotEntry *hot_entry_acquire(const HotKey *key, bool *load);
+extern void hot_entry_loaded(HotEntry *entry);
+
+/* A user less.  With its lock held, which is released. */
+extern void hot_entry_release(HotEntry *entry);
+
+/*
+ * hot_entry_drop: take it out of the table; the last user frees it.
+ * hot_entry_forget: the same by name, if it is there.
+ */
+extern void hot_entry_drop(HotEntry *entry);
+extern void hot_entry_forget(const HotKey *key);
+
+/*
+ * hot_entry_enter: a transaction more that writes in the present epoch.
+ * hot_entry_leave: it has ended.  Both with the lock held.
+ */
+extern int64 hot_entry_enter(HotEntry *entry);
+extern void hot_entry_leave(HotEntry *entry, int64 epoch);
+
+/*
+ * hot_entry_close_epoch: begin a new epoch.  Returns the one that ended, and
+ * in open[] (HOT_EPOCHS places) those up to it that transactions in flight
+ * still write in.  0 if there is no place for another.  With the lock held.
+ */
+extern int64 hot_entry_close_epoch(HotEntry *entry, int64 *open, int *nopen);
+
+/* A transaction in flight other than ours that holds something, or 0. */
+extern TransactionId hot_entry_holder(const HotEntry *entry);
+
+/*
+ * hot_entry_unfolded: accounts of this database with commits that are not in
+ * their rows yet; at most max, by no order.  hot_entry_lost tells how often an
+ * entry with such commits had to make place for another.
+ */
+extern int	hot_entry_unfolded(Oid table, HotKey *keys, int max);
+extern uint64 hot_entry_lost(void);
+
+#endif							/* TELLER_HOT_ENTRY_H */
