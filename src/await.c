@@ -41,6 +41,7 @@
 #include "await.h"
 #include "clock.h"
 #include "compat.h"
+#include "durable.h"
 #include "errcodes.h"
 #include "input.h"
 #include "operation.h"
@@ -105,7 +106,7 @@ static void
 flush_all(void)
 {
 	if (!RecoveryInProgress())
-		XLogFlush(GetXLogInsertRecPtr());
+		XLogFlush(durable_log_end());
 }
 
 /* ---- waiting ---------------------------------------------------------- */

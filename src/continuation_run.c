@@ -52,6 +52,7 @@
 #include "access.h"
 #include "compat.h"
 #include "continuation.h"
+#include "durable.h"
 #include "guc.h"
 #include "input.h"
 #include "instance.h"
@@ -247,13 +248,6 @@ static struct
 	TimestampTz rest_until;		/* of looks, or of everything */
 }			list;
 
-static void
-set_synchronous_commit(const char *value)
-{
-	(void) set_config_option("synchronous_commit", value, PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
-}
-
 /* A copy of a database tells nobody of what the other one did. */
 static bool
 look(void)
@@ -291,7 +285,7 @@ claim_next(Continuation *c)
 		began = GetCurrentTimestamp();
 	if (!worker_transaction_begin())
 		return false;
-	set_synchronous_commit("off");
+	durable_commit_mode("off");
 	claimed = continuation_claim(&list.keys[list.at - 1], c);
 	worker_transaction_end();
 	if (claimed && (c->attempts > 1 ||
@@ -311,7 +305,7 @@ run_claimed(const Continuation *claimed, volatile bool *park)
 		return;
 	if (continuation_done(&claimed->key, claimed->attempts, &c))
 		run(&c, park);
-	set_synchronous_commit("local");
+	durable_commit_mode("local");
 	worker_transaction_end();
 }
 
@@ -320,7 +314,7 @@ note_failure(const Continuation *c, const ContinuationFailure *failure)
 {
 	if (!worker_transaction_begin())
 		return;
-	set_synchronous_commit("off");
+	durable_commit_mode("off");
 	continuation_failed(c, failure);
 	worker_transaction_end();
 }

@@ -16,7 +16,6 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
-#include "access/xlog_internal.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -26,6 +25,7 @@
 
 #include "access.h"
 #include "compat.h"
+#include "durable.h"
 #include "feed.h"
 #include "feed_epoch.h"
 #include "input.h"
@@ -232,17 +232,8 @@ input_max_rows(FunctionCallInfo fcinfo)
 static void
 flush_shown(void)
 {
-	XLogRecPtr	end;
-
-	if (RecoveryInProgress())
-		return;
-
-	/* At the start of a page it points behind a header not yet there. */
-	end = GetXLogInsertRecPtr();
-	if (end % XLOG_BLCKSZ == SizeOfXLogShortPHD ||
-		XLogSegmentOffset(end, wal_segment_size) == SizeOfXLogLongPHD)
-		end -= end % XLOG_BLCKSZ;
-	XLogFlush(end);
+	if (!RecoveryInProgress())
+		XLogFlush(durable_log_end());
 }
 
 static void

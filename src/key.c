@@ -24,6 +24,7 @@
 
 #include "access.h"
 #include "compat.h"
+#include "durable.h"
 #include "errcodes.h"
 #include "input.h"
 #include "key.h"
@@ -396,6 +397,7 @@ key_find(int64 ledger, const text *key, const KeyCall *call)
 
 	if (rel_await_row(rel, 2, keys, slot))
 	{
+		durable_await_row(slot);
 		slot_getallattrs(slot);
 		key_compare(call, TextDatumGetCString(slot->tts_values[COL_FUNCTION]),
 					DatumGetJsonbP(slot->tts_values[COL_ARGUMENTS]),
@@ -528,6 +530,7 @@ teller_find(PG_FUNCTION_ARGS)
 	slot = rel_make_slot(rel);
 	if (rel_fetch(rel, GetActiveSnapshot(), 2, keys, slot))
 	{
+		durable_await_row(slot);
 		slot_getallattrs(slot);
 		for (int i = 0; i < lengthof(columns); i++)
 		{

@@ -76,8 +76,8 @@ extern void key_compare(const KeyCall *call, const char *function,
 
 /*
  * key_find: the stored answer to this call as a JSON object, or NULL if the
- * key is free.  A twin that is running is waited for.  TL003 if the key was
- * used otherwise.
+ * key is free.  A twin that is running is waited for, and an answer that is
+ * not durable yet until it is.  TL003 if the key was used otherwise.
  * key_row_from_json: such an answer as a row, its column replayed true.
  */
 extern Jsonb *key_find(int64 ledger, const text *key, const KeyCall *call);

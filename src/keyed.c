@@ -25,10 +25,18 @@
 #include "keyed.h"
 
 static bool
-replay(const KeyedMovement *keyed, TupleDesc desc, Datum *values, bool *nulls)
+replay(const KeyedMovement *keyed, KeyedAnswer *answer)
 {
 	return keyed->key != NULL &&
-		key_replay(keyed->ledger, keyed->key, &keyed->call, desc, values, nulls);
+		key_replay(keyed->ledger, keyed->key, &keyed->call, answer->desc,
+				   answer->values, answer->nulls);
+}
+
+static bool
+store(const KeyedMovement *keyed, const KeyedAnswer *answer, TimestampTz now)
+{
+	return key_store_row(keyed->ledger, keyed->key, &keyed->call, answer->desc,
+						 answer->values, answer->nulls, now);
 }
 
 /*
@@ -36,65 +44,69 @@ replay(const KeyedMovement *keyed, TupleDesc desc, Datum *values, bool *nulls)
  * stored the key first.
  */
 static bool
-tell_denial(const KeyedMovement *keyed, Movement *movement, TupleDesc desc,
-			Datum *values, bool *nulls)
+tell_denial(const KeyedMovement *keyed, Movement *movement,
+			KeyedAnswer *answer)
 {
 	Denial	   *denial = movement->denial;
 	OnDenial	on_denial = denial->always_raised ? DENIAL_RAISE : keyed->on_denial;
 	bool		done = true;
 
 	if (on_denial != DENIAL_RAISE)
-		keyed->result(movement, values, nulls);
+		keyed->result(movement, answer->values, answer->nulls);
 	if (on_denial == DENIAL_RECORD)
-		done = key_store_row(keyed->ledger, keyed->key, &keyed->call, desc,
-							 values, nulls, movement->set->now);
+		done = store(keyed, answer, movement->set->now);
 	movement_close(movement);
 	if (on_denial == DENIAL_RECORD)
 		CommandCounterIncrement();
-	else if (!replay(keyed, desc, values, nulls))
+	else if (!replay(keyed, answer))
 	{
 		/* It may have been done, and forgotten since. */
 		if (keyed->key != NULL && keyed->call.has_request_time)
 			key_check_age(keyed->ledger, keyed->key, keyed->call.request_time);
 		if (on_denial == DENIAL_RAISE)
-			denial_raise(denial);
+			answer->raise = denial;
 	}
 	return done;
 }
 
 /* False if a twin stored the key first. */
 static bool
-run_once(const KeyedMovement *keyed, TupleDesc desc, Datum *values, bool *nulls)
+run_once(const KeyedMovement *keyed, KeyedAnswer *answer)
 {
 	Movement   *movement = keyed->decide(keyed->request);
 	bool		done = true;
 
 	if (movement->denial != NULL)
-		return tell_denial(keyed, movement, desc, values, nulls);
-	keyed->result(movement, values, nulls);
+		return tell_denial(keyed, movement, answer);
+	keyed->result(movement, answer->values, answer->nulls);
 	if (keyed->key != NULL)
-		done = key_store_row(keyed->ledger, keyed->key, &keyed->call, desc,
-							 values, nulls, movement->set->now);
+		done = store(keyed, answer, movement->set->now);
 	if (done)
 		movement_write(movement);
 	movement_close(movement);
 	return done;
 }
 
-Datum
-keyed_run(FunctionCallInfo fcinfo, const KeyedMovement *keyed)
+void
+keyed_answer(const KeyedMovement *keyed, KeyedAnswer *answer)
 {
-	TupleDesc	desc = input_result_desc(fcinfo);
-	Datum		values[KEYED_MAX_COLUMNS] = {0};
-	bool		nulls[KEYED_MAX_COLUMNS] = {0};
-
-	Assert(desc->natts <= KEYED_MAX_COLUMNS);
+	Assert(answer->desc->natts <= KEYED_MAX_COLUMNS);
 	if (keyed->on_denial == DENIAL_RECORD && keyed->key == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("on_denial => 'record' needs a key to record the denial under")));
-	while (!replay(keyed, desc, values, nulls) &&
-		   !run_once(keyed, desc, values, nulls))
+	while (!replay(keyed, answer) && !run_once(keyed, answer))
 		CHECK_FOR_INTERRUPTS();
-	return input_result(fcinfo, values, nulls);
+}
+
+Datum
+keyed_run(FunctionCallInfo fcinfo, const KeyedMovement *keyed)
+{
+	KeyedAnswer answer = {0};
+
+	answer.desc = input_result_desc(fcinfo);
+	keyed_answer(keyed, &answer);
+	if (answer.raise != NULL)
+		denial_raise(answer.raise);
+	return input_result(fcinfo, answer.values, answer.nulls);
 }

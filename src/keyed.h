@@ -29,10 +29,21 @@ typedef struct KeyedMovement
 	void		(*result) (const Movement *movement, Datum *values, bool *nulls);
 } KeyedMovement;
 
+/* What becomes of the call: a row, or a denial that is to be raised. */
+typedef struct KeyedAnswer
+{
+	TupleDesc	desc;			/* set by the caller */
+	Datum		values[KEYED_MAX_COLUMNS];
+	bool		nulls[KEYED_MAX_COLUMNS];
+	Denial	   *raise;			/* NULL: there is a row */
+} KeyedAnswer;
+
 /*
- * keyed_run: replay the answer that the key has, or decide, store the answer
- * under the key, and write.  Returns the function's row.
+ * keyed_answer: replay the answer that the key has, or decide, store the
+ * answer under the key, and write.
+ * keyed_run: the same; returns the function's row, or raises the denial.
  */
+extern void keyed_answer(const KeyedMovement *keyed, KeyedAnswer *answer);
 extern Datum keyed_run(FunctionCallInfo fcinfo, const KeyedMovement *keyed);
 
 #endif							/* TELLER_KEYED_H */
