@@ -135,6 +135,12 @@ CREATE FUNCTION pg_temp.argument(name text, type regtype, t pg_temp.thing) RETUR
 		WHEN name = 'ledger' OR (name IS NULL AND type = 'bigint'::regtype) THEN t.ledger::text
 		WHEN name IN ('debit_account', 'account', 'from_account') AND type = 'bigint'::regtype THEN t.account::text
 		WHEN name = 'credit_account' THEN '1'
+		WHEN name = 'memos' THEN format('ARRAY[%L::bytea]', t.memo)
+		WHEN name = 'nonces' THEN format('ARRAY[%L]', t.label)
+		WHEN name = 'not_after' AND type = 'timestamptz[]'::regtype THEN 'ARRAY[''2030-01-01 00:00Z''::timestamptz]'
+		WHEN name = 'assets' THEN 'ARRAY[''USD'']'
+		WHEN type = 'text[]'::regtype AND name IN ('directions', 'accounts') THEN 'ARRAY[''withdraw'']'
+		WHEN type = 'jsonb[]'::regtype THEN 'ARRAY[NULL]::jsonb[]'
 		WHEN name IN ('debit_accounts', 'accounts') THEN format('ARRAY[%s]', t.account)
 		WHEN name = 'credit_accounts' THEN 'ARRAY[1]'
 		WHEN name = 'hold' THEN quote_literal(t.hold)
@@ -174,13 +180,16 @@ CREATE FUNCTION pg_temp.call(function oid, t pg_temp.thing) RETURNS text LANGUAG
 $$;
 CREATE TEMP TABLE called AS
 	SELECT p.oid AS function FROM pg_proc AS p
-	WHERE p.pronamespace IN ('teller'::regnamespace, 'teller_remote'::regnamespace)
+	WHERE p.pronamespace IN ('teller'::regnamespace, 'teller_remote'::regnamespace) AND p.prokind = 'f'
 		AND ('ledger' = ANY (p.proargnames) OR 'memo' = ANY (p.proargnames)
 			OR (p.proargnames IS NULL OR p.proargnames[1] IN ('', 'invariant')) AND p.proargtypes[0] = 'bigint'::regtype);
 SELECT count(*) >= 50 FROM called;
+-- A procedure cannot be asked from inside a function; sql/transfer_early.sql does.
+SELECT p.oid::regproc FROM pg_proc AS p
+WHERE p.pronamespace IN ('teller'::regnamespace, 'teller_remote'::regnamespace) AND p.prokind = 'p';
 -- These take no ledger, and tell of none.
 SELECT p.oid::regprocedure::text COLLATE "C" AS function FROM pg_proc AS p
-WHERE p.pronamespace IN ('teller'::regnamespace, 'teller_remote'::regnamespace)
+WHERE p.pronamespace IN ('teller'::regnamespace, 'teller_remote'::regnamespace) AND p.prokind = 'f'
 	AND p.oid NOT IN (SELECT function FROM called)
 ORDER BY 1;
 
@@ -225,7 +234,7 @@ RESET ROLE;
 -- Whose memo it is that somebody else uses cannot be hidden from one who knows
 -- it; but it is 256 bits that only its maker knows.
 CREATE TEMP VIEW by_memo AS SELECT function FROM called
-WHERE function::regproc::text IN ('teller_remote.execute', 'teller_remote.fence');
+WHERE function::regproc::text IN ('teller_remote.execute', 'teller_remote.execute_many', 'teller_remote.fence');
 SELECT DISTINCT answer FROM asked
 WHERE function IN (SELECT function FROM by_memo) AND variant IN ('there', 'own ledger, there');
 -- Another's ledger: the same whether or not what is asked for is there, and

@@ -37,6 +37,12 @@ static const char *const statements[] = {
 	" AS r"
 };
 
+/* Many executes; the parameters of one, as arrays where they may differ. */
+static const char *const many_statement = ANSWER_COLUMNS
+" FROM teller_remote.execute_many($1::bytea[], $2::uuid, $3::bigint,"
+" $4::text[], $5::text[], $6::numeric[], $7::text[], $8::text[],"
+" $9::timestamptz[], $10::jsonb[]) AS r";
+
 static const int parameter_counts[] = {
 	[CALL_EXECUTE] = 10,
 	[CALL_LOOKUP] = 1,
@@ -50,4 +56,11 @@ call_statement(CallVerb verb, int *parameters)
 {
 	*parameters = parameter_counts[verb];
 	return statements[verb];
+}
+
+const char *
+call_statement_many(int *parameters)
+{
+	*parameters = parameter_counts[CALL_EXECUTE];
+	return many_statement;
 }

@@ -15,4 +15,7 @@
 /* The statement for a verb, and how many parameters it has. */
 extern const char *call_statement(CallVerb verb, int *parameters);
 
+/* The same for many executes at once. */
+extern const char *call_statement_many(int *parameters);
+
 #endif							/* TELLER_CALL_STATEMENT_H */

@@ -6,8 +6,8 @@
  * One turn: take over the calls that ended and record them (outcome.c), then
  * claim what is due and start its calls (claim.c), then see which leases of
  * applications ran out (lease.c), then record what the claim found to have
- * ended by itself.  Bytes travel only in dispatch_wait, where
- * there is no transaction, no snapshot and no lock.
+ * ended by itself.  Bytes travel only in call_wait, where there is no
+ * transaction, no snapshot and no lock.
  *
  * Portions Copyright (c) 2026, the pg_teller authors
  *
@@ -69,6 +69,10 @@ dispatch_run(void)
 	collect();
 	next = outcome_record();
 	next = clock_earlier(next, claim_run(&run_id));
+
+	/* What was claimed leaves now, before we look for anything else. */
+	if (call_in_flight() > 0)
+		call_wait(0);
 	next = clock_earlier(next, lease_run());
 
 	/* What the claim found to have ended may be due again before next. */

@@ -24,6 +24,22 @@ status executed, rejected and expired are stored under the memo, together with t
 Errors, after which nothing is stored: 22004, 22023 (memo, direction, amount not above zero, not_after), 22003 (a balance leaves 38 digits), 54000 (larger than teller.max_request_bytes), 25006 (standby, read-only transaction), 42501 (no account here, or a memo of another role), 40001, 40P01, 55P03, 57014.
 Locks: waits for a transaction that holds the same memo; both accounts FOR NO KEY UPDATE by account_id until the transaction ends. Exact at READ COMMITTED; above it a stale caller gets 40001. Raises synchronous_commit to on. Right: teller_remote.grant_remote to the calling role itself.$$;
 
+CREATE FUNCTION teller_remote.execute_many(
+	memos bytea[], origin uuid, ledger bigint, directions text[],
+	accounts text[], amounts numeric[], assets text[], nonces text[],
+	not_after timestamptz[], payloads jsonb[],
+	OUT memo bytea, OUT status text, OUT reference text, OUT reason text,
+	OUT amount numeric, OUT asset text, OUT executed_at timestamptz,
+	OUT replayed boolean, OUT server_now timestamptz) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'teller_remote_execute_many' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION teller_remote.execute_many(bytea[], uuid, bigint, text[], text[], numeric[], text[], text[], timestamptz[], jsonb[]) IS
+$$Execute many requests of one origin on one ledger together. Each gets the answer that execute would give it, in the order given; a refused one does not stop the others.
+Call it as SELECT * FROM teller_remote.execute_many(...), once in each transaction.
+Arguments: those of execute; all but origin and ledger as arrays of the same length, of at most 1000 elements, one for each request. Only elements of payloads may be null.
+Result: a row for each request, in the order of the arrays, in the columns of execute.
+Errors, after which nothing is stored for any of them: those of execute; 22023 (arrays of different lengths, the same memo twice), 54000 (more than 1000), 40001 (another transaction has just answered one of the memos), 55P03 (a lock was not got within 100 ms, or lock_timeout if that is less). After an error call execute for each.
+Locks: waits for transactions that hold one of the memos; then the caller's account and all named ones FOR NO KEY UPDATE by account_id until the transaction ends. Raises synchronous_commit to on. Right: teller_remote.grant_remote to the calling role itself.$$;
+
 CREATE FUNCTION teller_remote.lookup(
 	memo bytea,
 	OUT memo bytea, OUT status text, OUT reference text, OUT reason text,

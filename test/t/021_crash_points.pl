@@ -82,9 +82,9 @@ $w->books_agree('before the commit');
 
 # ---- committed, the worker not yet awake ----
 
-$w->set('teller.wait_point', 'worker_sweep');
+$w->set('teller.wait_point', 'worker_dispatch');
 $w->shop('SELECT teller.wake()');
-wait_at('worker_sweep');
+wait_at('worker_dispatch');
 $w->withdraw('asleep');
 is($w->operation('asleep', 'state, attempts'), 'held|0', 'it is committed, nobody knows');
 kill_worker();
