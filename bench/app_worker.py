@@ -7,6 +7,9 @@ one transaction.  Threads claim a few payouts at a time, so that the claim is
 not what is measured.
 """
 
+import contextlib
+import http.client
+import json
 import threading
 import time
 
@@ -79,7 +82,7 @@ class AppWorker:
     def run(self):
         try:
             with psycopg.connect(self.shop, autocommit=True) as shop:
-                with psycopg.connect(self.bank, autocommit=True) as bank:
+                with self.reach() as bank:
                     while not self.over:
                         if not self.round(shop, bank):
                             with self.lock:
@@ -90,13 +93,20 @@ class AppWorker:
                     self.errors.append(str(error))
                 self.work.notify_all()
 
+    def reach(self):
+        """A connection to the bank, as a context."""
+        return psycopg.connect(self.bank, autocommit=True)
+
+    def ask(self, bank, payout, memo, amount, nonce, not_after):
+        """The call: status, reference and memo of the answer."""
+        return bank.execute(EXECUTE, (memo, amount, nonce, not_after)).fetchone()
+
     def round(self, shop, bank):
         """Claim, call, record; how many there were."""
         claimed = shop.execute(CLAIM, (self.batch,)).fetchall()
         for payout, memo, amount, nonce, not_after in claimed:
-            status, reference, said = bank.execute(
-                EXECUTE, (memo, amount, nonce, not_after)
-            ).fetchone()
+            status, reference, said = self.ask(bank, payout, memo, amount, nonce,
+                                               not_after)
             if status != "executed" or bytes(said) != bytes(memo):
                 raise RuntimeError("the bank said %s" % status)
             shop.execute(SETTLE, (payout, reference))
@@ -106,9 +116,27 @@ class AppWorker:
         return len(claimed)
 
 
-def measure(shop, bank, number, submit, threads=16):
+class HttpAppWorker(AppWorker):
+    """The bank is the port of a service on this machine."""
+
+    def reach(self):
+        return contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.bank))
+
+    def ask(self, bank, payout, memo, amount, nonce, not_after):
+        name = memo.hex()
+        bank.request("POST", "/operations", body=json.dumps({
+            "memo": name, "direction": "withdraw", "account": "savings",
+            "amount": str(amount), "asset": "USD", "nonce": nonce,
+            "not_after": not_after.isoformat(),
+        }), headers={"Idempotency-Key": '"%s"' % name,
+                     "Content-Type": "application/json"})
+        answer = json.load(bank.getresponse())
+        return answer["status"], answer["reference"], bytes.fromhex(answer["memo"])
+
+
+def measure(shop, bank, number, submit, threads=16, kind=AppWorker):
     """Seconds from the first submit until `number` payouts are settled."""
-    worker = AppWorker(shop, bank, threads)
+    worker = kind(shop, bank, threads)
     worker.start()
     started = time.monotonic()
     submit()

@@ -1,0 +1,5 @@
+\set a random(1000, 999 + :accounts)
+\set b random(1000, 998 + :accounts)
+\set b CASE WHEN :b >= :a THEN :b + 1 ELSE :b END
+SELECT * FROM teller.transfer(1, :a, :b, 1.00);
+SELECT * FROM teller.transfer(1, :b, :a, 1.00);
