@@ -25,6 +25,8 @@ long()
 long tests "$ROOT/scripts/test.sh"
 long rows env TELLER_ROWS="--calls 200000 --seed $(date +%F)" \
 	"$ROOT/scripts/test.sh" rows
+long hot env TELLER_HOT="--seconds 900 --seed $(date +%F)" \
+	"$ROOT/scripts/test.sh" hot
 long property env TELLER_PROPERTY="--calls 200000 --seed $(date +%Y%m%d)" \
 	"$ROOT/scripts/test.sh" property
 long simulate env TELLER_SIMULATE="SEEDS=1000000 FIRST=$(date +%Y%m%d)000000" \

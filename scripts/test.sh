@@ -4,9 +4,10 @@
 #   scripts/test.sh                 all parts
 #   scripts/test.sh NAME...         only these: unit simulate spin regress
 #                                   isolation examples tap model feed property
-#                                   rows plants chaos compile bench-smoke
+#                                   rows hot plants chaos compile bench-smoke
 #   TELLER_KEEP=1 scripts/test.sh   leave the temporary directory in place
 #   TELLER_ROWS="--calls N --seed S" scripts/test.sh rows
+#   TELLER_HOT="--seconds N --seed S" scripts/test.sh hot
 #   TELLER_PROPERTY="--calls N --seed S" scripts/test.sh property
 #   TELLER_SIMULATE="SEEDS=N FIRST=F" scripts/test.sh simulate
 #   TELLER_SPIN="FAULTS FAULTS-FOR-LIVENESS" scripts/test.sh spin
@@ -19,7 +20,7 @@
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-ALL_PARTS="unit simulate spin regress isolation examples tap model feed property rows plants chaos compile bench-smoke"
+ALL_PARTS="unit simulate spin regress isolation examples tap model feed property rows hot plants chaos compile bench-smoke"
 PASSED=0
 FAILED=0
 SKIPPED=0
@@ -348,21 +349,34 @@ part_model()
 	count_claims "model" $? "$log"
 }
 
-# Random calls by three sessions, each compared with a model; no worker, which
-# would expire holds beside the model.
+# property_run CLUSTER CALLS [ARGUMENT...]: in a database of its own.
+property_run()
+{
+	local cluster=$1 calls=$2 log=$WORK/property.$1.log
+	shift 2
+	psql_in plain "$cluster" postgres -c 'CREATE DATABASE property' >/dev/null
+	psql_in plain "$cluster" property -c 'CREATE EXTENSION pg_teller' >/dev/null
+	# shellcheck disable=SC2086
+	run 3600 "$log" env PGHOST="$WORK/$cluster.s" PGPORT="$PORT" PGUSER=postgres \
+		PGDATABASE=property bash "$WORK/plain.src/test/property/run.sh" \
+		--calls "$calls" "$@" ${TELLER_PROPERTY:-}
+	count_claims "property, $cluster" $? "$log"
+}
+
+# Random calls by three sessions, each compared with a model.  No worker, which
+# would expire holds beside the model; then with hot accounts, first with a
+# worker, which folds them, and no hold that becomes due, then the reverse.
 part_property()
 {
-	local log=$WORK/property.log
+	local preload="shared_preload_libraries = 'pg_teller'"
 	built_plain || return 0
 	check_clusters
 	need python3 python3-psycopg python3-hypothesis
-	psql_in plain bare postgres -c 'CREATE DATABASE property' >/dev/null
-	psql_in plain bare property -c 'CREATE EXTENSION pg_teller' >/dev/null
-	# shellcheck disable=SC2086
-	run 3600 "$log" env PGHOST="$WORK/bare.s" PGPORT="$PORT" PGUSER=postgres \
-		PGDATABASE=property bash "$WORK/plain.src/test/property/run.sh" \
-		${TELLER_PROPERTY:-}
-	count_claims "property" $? "$log"
+	new_cluster plain folding "fsync = off" "$preload" "teller.fold_interval = 10ms"
+	new_cluster plain idle "fsync = off" "$preload" "max_worker_processes = 0"
+	property_run bare 14000
+	property_run folding 3000 --hot
+	property_run idle 3000 --hot
 }
 
 # rows_run NAME LIMIT [ARGUMENT...]: a program of test/rows, in a database of
@@ -405,6 +419,19 @@ part_feed()
 			PGDATABASE=feed bash "$WORK/plain.src/test/feed/run.sh" $how
 		count_claims "feed" $? "$log"
 	done
+}
+
+# Many clients on hot accounts, cancelled, ended and killed.
+part_hot()
+{
+	local log=$WORK/hot.log
+	built_plain || return 0
+	need python3 python3-psycopg
+	# shellcheck disable=SC2086
+	TELLER_PREFIX=$WORK/plain attend timeout --kill-after=60 3600 \
+		"$ROOT/test/hot/run.sh" ${TELLER_HOT:-} >"$log" 2>&1 </dev/null
+	count_claims "hot" $? "$log"
+	grep -aE '^figure ' "$log" | sed 's/^/  /'
 }
 
 # chaos_run NAME LIMIT ARGUMENT...: one of the long runs, shortened.

@@ -2,7 +2,8 @@
 # Are the checkers worth anything?  Build pg_teller with one bug at a time, and
 # see that an isolation spec or a randomised run, or verify() within it, catches
 # it.  The bugs in test/RUN/plants/*.sed are tried on test/RUN/run.sh: those of
-# the ledger on `model` and on `property`, those of layer 1 on `rows`.  Below
+# the ledger on `model` and on `property`, those of layer 1 on `rows`, those of
+# hot accounts on `hot`, whose specs are run where pg_teller is preloaded.  Below
 # each is which of the run's claims failed.
 #
 #   test/plants.sh [SOURCE [PREFIX]]
@@ -13,13 +14,14 @@
 # PLANTS="name name" plants only these.
 #
 # A plant says in its first line what is wrong then, in others the file it goes
-# into, the specs that are to notice, and in how many places the file changes,
-# if that is more than one.
+# into, the specs that are to notice, in how many places the file changes, if
+# that is more than one, and, where the run is to go to a server that preloads
+# pg_teller, with which arguments (preloaded: --hot).
 
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
 declare -A ARGUMENTS=([model]="--calls 2500" [rows]="--calls 6000"
-	[property]="--calls 6000 --shrink-s 0")
+	[property]="--calls 6000 --shrink-s 0" [hot]="--seconds 24")
 PASSED=0
 FAILED=0
 
@@ -35,7 +37,7 @@ make_and_install()
 # here COMMAND...: as the user, with the connection in the environment.
 here()
 {
-	as_user env PGHOST="$WORK/plants.s" PGPORT=$PORT PGUSER=postgres \
+	as_user env PGHOST="$WORK/${ON:-plants}.s" PGPORT=$PORT PGUSER=postgres \
 		PGISOLATIONTIMEOUT=5 PGDATABASE=plants "$@"
 }
 
@@ -48,6 +50,12 @@ specs_pass()
 		"$@" >"$WORK/specs.log" 2>&1 </dev/null
 }
 
+# restart_preloaded: so that the preloaded library is the one that was built.
+restart_preloaded()
+{
+	stop_cluster plants "$WORK/preloaded.d" && start_cluster plants "$WORK/preloaded.d"
+}
+
 # run_passes RUN: in a database of its own.  Its output is in RUN.log.
 run_passes()
 {
@@ -55,8 +63,8 @@ run_passes()
 	here "$(bin plants)/psql" -X -q -d postgres -c "DROP DATABASE IF EXISTS $1" \
 		-c "CREATE DATABASE $1" >/dev/null 2>&1
 	# shellcheck disable=SC2086
-	here env PGDATABASE="$1" timeout 240 "$SRC/test/$1/run.sh" \
-		${ARGUMENTS[$1]} >"$WORK/$1.log" 2>&1 </dev/null
+	here env PGDATABASE="$1" TELLER_PREFIX="$WORK/plants" timeout 240 "$SRC/test/$1/run.sh" \
+		${ARGUMENTS[$1]} ${MORE:-} >"$WORK/$1.log" 2>&1 </dev/null
 }
 
 # run_fails RUN: it ended, and not well.  One that hangs proves nothing.
@@ -92,14 +100,16 @@ verdict()
 # catchers PLANT: who sees it, as words; nothing if nobody does.
 catchers()
 {
-	local specs run
+	local specs run more
 	specs=$(field specs "$1")
 	run=$(run_of "$1")
+	more=$(field preloaded "$1")
+	[ "$run" != hot ] && [ -z "$more" ] || restart_preloaded
 	# shellcheck disable=SC2086
-	[ -z "$specs" ] || specs_pass $specs ||
+	[ -z "$specs" ] || ON=$([ "$run" != hot ] || echo preloaded) specs_pass $specs ||
 		printf ' %s' $(sed -nE 's/^(test|not ok [0-9]+ *-) +([a-z_]+) .*/\2/p' <<<"$(
 			grep -E 'FAILED|^not ok' "$WORK/specs.log")")
-	run_fails "$run" && printf ' %s' "$run"
+	ON=${more:+preloaded} MORE=$more run_fails "$run" && printf ' %s' "$run"
 	if grep -q '^not ok - verify' "$WORK/$run.log"; then
 		printf ' verify'
 	fi
@@ -147,6 +157,17 @@ try_plant()
 	as_user touch "$SRC/$file"
 }
 
+# sound_run RUN [ARGUMENT]: with the argument, on the server that preloads.
+sound_run()
+{
+	if ON=${2:+preloaded} MORE=${2:-} run_passes "$1"; then
+		verdict ok "ok - without a bug the run of $1${2:+ $2} passes"
+	else
+		verdict bad "not ok - without a bug the run of $1${2:+ $2} fails"
+		cat "$WORK/$1.log"
+	fi
+}
+
 # Without a bug nobody complains, or the rest would prove nothing.
 try_sound()
 {
@@ -161,13 +182,9 @@ try_sound()
 		cat "$WORK/specs.log"
 	fi
 	for run in "${!ARGUMENTS[@]}"; do
-		if run_passes "$run"; then
-			verdict ok "ok - without a bug the run of $run passes"
-		else
-			verdict bad "not ok - without a bug the run of $run fails"
-			cat "$WORK/$run.log"
-		fi
+		sound_run "$run"
 	done
+	sound_run property --hot
 }
 
 [ $# -lt 1 ] || ROOT=$(cd "$1" && pwd) || die "no directory $1"
@@ -178,6 +195,8 @@ begin
 SRC=$WORK/plants.src
 build plants with_llvm=no || die "the build failed"
 new_cluster plants plants "fsync = off" "deadlock_timeout = 100ms"
+new_cluster plants preloaded "fsync = off" "shared_preload_libraries = 'pg_teller'" \
+	"teller.fold_interval = 10ms"
 try_sound
 for plant in "$SRC"/test/*/plants/*.sed; do
 	name=$(basename "$plant" .sed)
