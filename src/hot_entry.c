@@ -407,7 +407,7 @@ hot_entry_holder(const HotEntry *entry)
 }
 
 int
-hot_entry_unfolded(Oid relation, HotKey *keys, int max)
+hot_entry_unfolded(Oid relation, Oid file, HotKey *keys, int max)
 {
 	int			count = 0;
 
@@ -417,7 +417,7 @@ hot_entry_unfolded(Oid relation, HotKey *keys, int max)
 		HotEntry   *entry = entry_at(i);
 
 		if (!entry->listed || entry->key.dboid != MyDatabaseId ||
-			entry->key.table != relation)
+			entry->key.table != relation || entry->key.file != file)
 			continue;
 		LWLockAcquire(&entry->lock, LW_SHARED);
 		if (entry->settled != entry->folded)

@@ -136,7 +136,7 @@ extern TransactionId hot_entry_holder(const HotEntry *entry);
  * their rows yet; at most max, by no order.  hot_entry_lost tells how often an
  * entry with such commits had to make place for another.
  */
-extern int	hot_entry_unfolded(Oid table, HotKey *keys, int max);
+extern int	hot_entry_unfolded(Oid table, Oid file, HotKey *keys, int max);
 extern uint64 hot_entry_lost(void);
 
 #endif							/* TELLER_HOT_ENTRY_H */

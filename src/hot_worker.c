@@ -78,8 +78,14 @@ list_accounts(FoldList *list)
 		return false;
 	if (known && lost == lost_now && now >= looked &&
 		!TimestampDifferenceExceeds(looked, now, LOOK_PERIOD_MS))
-		list->count = hot_entry_unfolded(rel_oid(REL_ACCOUNT), list->keys,
-										 MAX_ACCOUNTS);
+	{
+		Rel		   *rel = rel_open(REL_ACCOUNT, AccessShareLock);
+
+		list->count = hot_entry_unfolded(RelationGetRelid(rel->heap),
+										 teller_file_of(rel->heap),
+										 list->keys, MAX_ACCOUNTS);
+		rel_close(rel);
+	}
 	else
 	{
 		known = list_from_tables(list);

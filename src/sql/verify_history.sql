@@ -404,13 +404,13 @@ BEGIN ATOMIC
 			-- a final capture answers with what was after the release of the rest
 			-- and a hot account without a version
 			AND CASE WHEN j.debit_version IS NULL THEN j.debit_epoch IS NOT NULL
-					AND teller.verify_number(k.result, 'debit_balance') IS NOT NULL
+					AND (teller.verify_number(k.result, 'debit_balance') IS NULL) = (j.batch_id IS NOT NULL)
 					AND teller.verify_number(k.result, 'debit_version') IS NULL
 				ELSE j.debit_posted = teller.verify_number(k.result, 'debit_balance')
 					AND teller.verify_number(k.result, 'debit_version') - j.debit_version
 						BETWEEN 0 AND CASE k.function WHEN 'capture' THEN 1 ELSE 0 END END
 			AND CASE WHEN j.credit_version IS NULL THEN j.credit_epoch IS NOT NULL
-					AND teller.verify_number(k.result, 'credit_balance') IS NOT NULL
+					AND (teller.verify_number(k.result, 'credit_balance') IS NULL) = (j.batch_id IS NOT NULL)
 					AND teller.verify_number(k.result, 'credit_version') IS NULL
 				ELSE j.credit_posted = teller.verify_number(k.result, 'credit_balance')
 					AND teller.verify_number(k.result, 'credit_version') - j.credit_version

@@ -170,13 +170,23 @@ BEGIN ATOMIC
 			p.posted - p.pending_debit, p.posted + p.pending_credit,
 			coalesce(p.min_balance::text, 'none'), coalesce(p.max_balance::text, 'none'))
 	FROM teller.verify_present p
+	-- it begins with nothing: below a minimum above that it is refused debits
+	CROSS JOIN LATERAL (SELECT
+		CASE WHEN p.min_balance > 0 AND NOT EXISTS (SELECT FROM teller.journal j
+				WHERE j.ledger_id = p.ledger_id AND j.debit_account = p.account_id
+					AND j.debit_version IS NULL AND j.debit_epoch IS NOT NULL)
+			THEN 0 ELSE p.min_balance END AS lowest,
+		CASE WHEN p.max_balance < 0 AND NOT EXISTS (SELECT FROM teller.journal j
+				WHERE j.ledger_id = p.ledger_id AND j.credit_account = p.account_id
+					AND j.credit_version IS NULL AND j.credit_epoch IS NOT NULL)
+			THEN 0 ELSE p.max_balance END AS highest) AS b
 	WHERE ($1 IS NULL OR p.ledger_id = $1) AND p.hot
-		AND (p.posted - p.pending_debit < p.min_balance OR p.posted + p.pending_credit > p.max_balance)
-		AND (p.posted - p.pending_debit < p.min_balance -
+		AND (p.posted - p.pending_debit < b.lowest OR p.posted + p.pending_credit > b.highest)
+		AND (p.posted - p.pending_debit < b.lowest -
 			(SELECT coalesce(sum(d.amount - d.captured - d.released), 0) FROM teller.hold d
 				WHERE d.ledger_id = p.ledger_id AND d.debit_account = p.account_id
 					AND d.state = 'open' AND d.expires_at <= clock_timestamp())
-			OR p.posted + p.pending_credit > p.max_balance +
+			OR p.posted + p.pending_credit > b.highest +
 			(SELECT coalesce(sum(d.amount - d.captured - d.released), 0) FROM teller.hold d
 				WHERE d.ledger_id = p.ledger_id AND d.credit_account = p.account_id
 					AND d.state = 'open' AND d.expires_at <= clock_timestamp()))

@@ -5,6 +5,10 @@ stack of layers over what is committed, one layer for each savepoint.  A layer
 also has the names that the transaction has locked since.  Amounts are integers
 in the smallest unit of the asset.  Ids that the server makes have names of
 ours ("h3"); Book.ids says what the server calls them.
+
+Several transactions may move a hot account at once.  So what a layer has of it
+is not its value but what was added to it (Delta), and what others have to
+reckon with until that is certain (Use).
 """
 
 import dataclasses
@@ -30,6 +34,7 @@ class Posting:
     hold: typing.Optional[str]
     effective: typing.Optional[str]
     metadata: typing.Optional[str]
+    hot: bool = False  # the account was hot: no version, no balances
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,10 +49,48 @@ class Account:
     pending_debit: int = 0  # of all open holds, due ones too
     pending_credit: int = 0  # the same, kept only with a maximum
     postings: tuple = ()
+    hot: bool = False
+    mixed: bool = False  # it is hot, or was
 
     @property
     def version(self):
-        return len(self.postings)
+        return sum(not posting.hot for posting in self.postings)
+
+    @property
+    def told_version(self):
+        """As results have it: a hot account has none."""
+        return None if self.hot else self.version
+
+
+@dataclasses.dataclass(frozen=True)
+class Delta:
+    """What one journal row does to one side of a hot account."""
+
+    account: int
+    posted: int
+    pending_debit: int
+    pending_credit: int
+    posting: Posting
+
+    def added_to(self, account):
+        return dataclasses.replace(
+            account, posted=account.posted + self.posted,
+            pending_debit=account.pending_debit + self.pending_debit,
+            pending_credit=account.pending_credit + self.pending_credit,
+            postings=account.postings + (self.posting,))
+
+
+@dataclasses.dataclass(frozen=True)
+class Use:
+    """What one call did to the room on one side of a hot account: it has taken
+    of it, or gives to it if it commits; or it changed a hold that was not due,
+    so that nobody can count that hold as due before the transaction ends."""
+
+    account: int
+    side: str
+    taken: int = 0
+    given: int = 0
+    claims: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +152,25 @@ class Layer:
         self.changes = {}
         self.locks = set()
         self.released = set()  # those of savepoints that were released
+        self.deltas = []  # of hot accounts
+        self.uses = []  # of hot accounts
+
+    def absorb(self, layer):
+        """What was done in a layer above stays, with all else of this one."""
+        self.changes.update(layer.changes)
+        self.deltas += layer.deltas
+        self.uses += layer.uses
+
+    def end_call(self):
+        """The layer is that of one call: what others have to reckon with."""
+        for name in sorted({delta.account for delta in self.deltas}):
+            mine = [d for d in self.deltas if d.account == name]
+            posted = sum(d.posted for d in mine)
+            for side, more in (
+                    ("debit", posted - sum(d.pending_debit for d in mine)),
+                    ("credit", -posted - sum(d.pending_credit for d in mine))):
+                if more:
+                    self.uses.append(Use(name, side, max(-more, 0), max(more, 0)))
 
 
 class View:
@@ -119,6 +181,16 @@ class View:
         self.layers = layers
 
     def get(self, kind, name):
+        value = self.base(kind, name)
+        if kind == "account" and value is not None and value.hot:
+            for layer in self.layers:
+                for delta in layer.deltas:
+                    if delta.account == name:
+                        value = delta.added_to(value)
+        return value
+
+    def base(self, kind, name):
+        """The same; of a hot account only what is committed."""
         for layer in reversed(self.layers):
             if (kind, name) in layer.changes:
                 return layer.changes[kind, name]
@@ -153,6 +225,11 @@ class View:
         return sum(h.rest for h in self.all("hold")
                    if h.binds and h.debit == account.id)
 
+    def due(self, account, side):
+        """The rest of the open holds on this side that are due."""
+        return sum(h.rest for h in self.all("hold") if h.state == "open" and h.due
+                   and account.id == (h.debit if side == "debit" else h.credit))
+
     def awaited(self, account):
         """pending_credit, likewise."""
         return sum(h.rest for h in self.all("hold")
@@ -182,6 +259,18 @@ class Session:
         self.failed = False
         self.waiting = None  # the call that waits for another session
         self.awaited = None  # the lock of ours that another session waits for
+        self.wanted = None  # the lock that our call waits for
+        self.until = None  # or the transaction: a session and its first layer
+
+    def locked(self, name):
+        return any(name in layer.locks for layer in self.layers)
+
+    def uses(self, account, side):
+        return [use for layer in self.layers for use in layer.uses
+                if (use.account, use.side) == (account, side)]
+
+    def ended(self, first_layer):
+        return not self.layers or self.layers[0] is not first_layer
 
 
 class Book:
@@ -218,6 +307,9 @@ class Book:
         if not session.failed:
             for layer in session.layers:
                 self.committed.update(layer.changes)
+            for delta in [d for layer in session.layers for d in layer.deltas]:
+                name = "account", delta.account
+                self.committed[name] = delta.added_to(self.committed[name])
         self.rollback(session)
 
     def rollback(self, session):
@@ -232,8 +324,10 @@ class Book:
 
     def undo(self, session, layer):
         """Who waits for a lock of a savepoint that had been released by then
-        waits for the whole transaction, even if that part of it is undone."""
-        if session.awaited in layer.released and layer is not session.layers[0]:
+        waits for the whole transaction, even if that part of it is undone.
+        That is so of rows; the lock of a hot account goes when it is undone."""
+        if (session.awaited in layer.released and layer is not session.layers[0]
+                and session.awaited[0] not in ("alone", "shared")):
             session.layers[0].locks.add(session.awaited)
 
     def savepoint(self, session, name):
@@ -250,7 +344,7 @@ class Book:
     def release(self, session, name):
         while True:
             layer = session.layers.pop()
-            session.layers[-1].changes.update(layer.changes)
+            session.layers[-1].absorb(layer)
             session.layers[-1].locks |= layer.locks
             session.layers[-1].released |= layer.locks
             if layer.savepoint == name:
@@ -259,11 +353,29 @@ class Book:
     # ---- locks -------------------------------------------------------------
 
     def holder(self, session, name):
-        """The other session that has locked this name, or None."""
-        for other in self.sessions.values():
-            if other is not session and any(name in l.locks for l in other.layers):
+        """The other session that has locked this name, or None.  Who waits for
+        a hot account alone is in the way of all who do not have it yet."""
+        others = [s for s in self.sessions.values() if s is not session]
+        for other in others:
+            if any(other.locked(n) for n in self.against(name)):
+                return other
+        if any(session.locked((kind, name[1])) for kind in ("alone", "shared")):
+            return None
+        for other in others:
+            if other.waiting and other.wanted in self.against(name) and (
+                    name[0] in ("alone", "shared")):
                 return other
         return None
+
+    @staticmethod
+    def against(name):
+        """The locks that do not go with this one."""
+        kind, number = name
+        if kind == "shared":
+            return {("alone", number)}
+        if kind == "alone":
+            return {("alone", number), ("shared", number)}
+        return {name}
 
     def first_holder(self, session, names):
         """Whom a session that wants these locks, in this order, waits for."""
@@ -277,7 +389,7 @@ class Book:
         for name in names:
             other = self.holder(session, name)
             if other is not None:
-                other.awaited = name
+                other.awaited = session.wanted = name
                 return other
             session.layers[-1].locks.add(name)
         return None

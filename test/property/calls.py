@@ -8,7 +8,7 @@ decide() what it must answer, and does it in the view that it is given.
 import dataclasses
 import decimal
 
-from book import BOUND, Posting, Row, money
+from book import BOUND, Delta, Posting, Row, money
 
 NAMES = {
     "TL001": "insufficient_funds",
@@ -108,6 +108,10 @@ def canonical(function, arguments):
     return {**defaults.get(function, {}), **plain}
 
 
+def known(view, key):
+    return view.get("key", key) if key is not None else None
+
+
 def account_of(view, number):
     if number is None:
         raise Refused("22004")
@@ -159,15 +163,19 @@ class Move:
         field = "pending_debit" if side == "debit" else "pending_credit"
         if side == "credit" and account.most is None:
             pending = 0
-        account = dataclasses.replace(account, **{
-            "posted": account.posted + posted,
-            field: getattr(account, field) + pending})
-        view.put("account", dataclasses.replace(
-            account, postings=account.postings + (Posting(
-                self.row, self.kind, side, self.amount, account.posted,
-                getattr(account, field),
-                self.credit if side == "debit" else self.debit,
-                self.hold, self.effective, self.metadata),)))
+        posting = Posting(
+            self.row, self.kind, side, self.amount, account.posted + posted,
+            getattr(account, field) + pending,
+            self.credit if side == "debit" else self.debit,
+            self.hold, self.effective, self.metadata, account.hot)
+        if account.hot:
+            view.layers[-1].deltas.append(Delta(
+                name, posted, pending if side == "debit" else 0,
+                pending if side == "credit" else 0, posting))
+            return
+        view.put("account", dataclasses.replace(account, **{
+            "posted": posting.posted, field: posting.pending,
+            "postings": account.postings + (posting,)}))
 
     def write(self, book, view, posted, pending=0):
         """posted moves; pending is what the hold binds more, or less."""
@@ -188,10 +196,19 @@ def movement_row(view, row, debit, credit, amount, replayed=False):
     return {
         "id": Id(row), "status": "posted", "reason": None,
         "amount": money(amount, one.scale),
-        "debit_balance": money(one.posted, one.scale), "debit_version": one.version,
-        "credit_balance": money(two.posted, two.scale), "credit_version": two.version,
-        "replayed": replayed,
+        "debit_balance": money(one.posted, one.scale),
+        "debit_version": one.told_version,
+        "credit_balance": money(two.posted, two.scale),
+        "credit_version": two.told_version, "replayed": replayed,
     }
+
+
+def batch_row(view, row, debit, credit):
+    """The same in the answer to a batch: of a hot account it has no balance."""
+    for side, number in (("debit", debit), ("credit", credit)):
+        if view.get("account", number).hot:
+            row[side + "_balance"] = None
+    return row
 
 
 def denied_row(function, codes):
@@ -216,7 +233,7 @@ def hold_row(view, name, expires_at):
         "id": Id(name), "status": hold.state, "reason": None,
         "expires_at": expires_at,
         "available": money(view.available(account), account.scale),
-        "debit_version": account.version, "replayed": False,
+        "debit_version": account.told_version, "replayed": False,
     }
 
 

@@ -6,13 +6,15 @@ rows of the answer, or raises Refused or Denied.
 """
 
 import dataclasses
+import functools
 import re
 
-from book import BOUND, Account, Batch, Hold, Key, money
+from book import BOUND, Account, Batch, Hold, Key, Use, money
 from calls import (
     SKIP, Deadline, Denied, Id, Move, Outcome, Refused, account_of, amount_of,
-    canonical, check_range, collect, denied_row, hold_row, move_denials,
-    movement_row, two_sides)
+    batch_row, canonical, check_range, collect, denied_row, hold_row, known,
+    move_denials, movement_row, two_sides)
+from locks import KEYED, hold_accounts, net_of, net_of_post
 
 WORDS = {"on_denial": ("raise", "return", "record"), "mode": ("atomic", "independent"),
          "by": ("recorded", "effective")}
@@ -52,8 +54,10 @@ def common_faults(call):
     return wrong
 
 
-def known(view, key):
-    return view.get("key", key) if key is not None else None
+def no_version(call, sides):
+    """A hot account has none that one could expect."""
+    hot = sides and sides[0].hot and call.get("expected_version") is not None
+    return {"22023"} if hot else set()
 
 
 # ---- movements -------------------------------------------------------------
@@ -67,6 +71,7 @@ def decide_transfer(book, view, call):
     for name in ("min_after", "max_after"):
         if call.get(name) is not None:
             after[name] = collect(wrong, amount_of, call.get(name), scale, None)
+    wrong |= no_version(call, sides)
     if wrong:
         raise Refused(*wrong)
     debit, credit = sides
@@ -142,17 +147,29 @@ def decide_reverse(book, view, call):
 # ---- batches ---------------------------------------------------------------
 
 
-def net_denials(before, after, names):
+def net_denials(before, net):
     """The limits hold for what each account loses or gains in all."""
     codes = set()
-    for name in names:
-        was, now = before.get("account", name), after.get("account", name)
-        lost = was.posted - now.posted
-        if lost > 0 and was.least is not None and lost > before.can_give(was):
+    for name, gained in net.items():
+        was = before.get("account", name)
+        if gained < 0 and was.least is not None and -gained > before.can_give(was):
             codes.add("TL001")
-        if lost < 0 and was.most is not None and -lost > before.can_take(was):
+        if gained > 0 and was.most is not None and gained > before.can_take(was):
             codes.add("TL004")
     return codes
+
+
+def all_or_nothing(before, net, moves):
+    """The rows of the moves, if what they are in all is allowed.  If that is
+    not so, and a balance gets too large too, either may be told."""
+    codes = net_denials(before, net)
+    try:
+        rows = [one() for one in moves]
+    except Refused as refused:
+        raise Refused(*refused.codes | codes) from None
+    if codes:
+        raise Denied(codes)
+    return rows
 
 
 def items_of(call):
@@ -197,6 +214,8 @@ def item_faults(view, items):
         scale = sides[0].scale if len(sides) == 2 else 2
         collect(faults, amount_of, item.get("amount"), scale)
         wrong |= faults | common_faults(item)
+        if no_version(item, sides):
+            wrong |= {"22023", "TL002"}  # this one, or an item before it
     return wrong
 
 
@@ -225,18 +244,14 @@ def decide_post(book, view, call):
     if wrong:
         raise Refused(*wrong)
     before = view.below()
-    batch, made, rows = book.make_id("b"), [], []
-    for number, item in enumerate(items, 1):
-        row = post_item(book, view, item, before if atomic else None)
-        if row["status"] == "posted" and not row["replayed"]:
-            made.append(str(row["id"]))
-        rows.append({"ordinal": number,
-                     "batch_id": SKIP if row["replayed"] else Id(batch), **row})
-    if atomic:
-        names = {n for i in items for n in (i.get("debit_account"), i.get("credit_account"))}
-        codes = net_denials(before, view, names)
-        if codes:
-            raise Denied(codes)
+    batch = book.make_id("b")
+    rows = all_or_nothing(before, net_of_post(before, call) if atomic else {}, [
+        functools.partial(post_item, book, view, item, before if atomic else None)
+        for item in items])
+    made = [str(row["id"]) for row in rows
+            if row["status"] == "posted" and not row["replayed"]]
+    rows = [{"ordinal": number, "batch_id": SKIP if row["replayed"] else Id(batch), **row}
+            for number, row in enumerate(rows, 1)]
     check_range(view, *{n for i in items for n in (
         i.get("debit_account"), i.get("credit_account"))})
     if made:
@@ -262,7 +277,8 @@ def post_item(book, view, item, before):
             return denied_row("transfer", codes)
     elif codes:
         raise Denied(codes)
-    row = move(book, view, "transfer", debit, credit, amount, item)
+    row = batch_row(view, move(book, view, "transfer", debit, credit, amount, item),
+                    debit.id, credit.id)
     if item.key is not None:
         view.put("key", Key(item.key, "transfer", canonical("transfer", item.arguments),
                             [row]))
@@ -296,7 +312,8 @@ def decide_transfer_from(book, view, call):
         raise Denied({"TL004"})
     name = book.make_id("b")
     rows = [{"ordinal": number, "batch_id": Id(name),
-             **move(book, view, "transfer", debit, credit, part, call)}
+             **batch_row(view, move(book, view, "transfer", debit, credit, part, call),
+                         debit.id, credit.id)}
             for number, (debit, part) in enumerate(parts, 1)]
     view.put("batch", Batch(name, tuple(str(row["id"]) for row in rows)))
     return rows
@@ -314,18 +331,20 @@ def decide_reverse_batch(book, view, call):
     undo = [row for row in undo if row.rest]
     if not undo:
         raise Refused("22023")
-    before, made, rows, name = view.below(), [], [], book.make_id("b")
-    for number, row in enumerate(undo, 1):
-        debit, credit = view.get("account", row.credit), view.get("account", row.debit)
-        answer = move(book, view, "reversal", debit, credit, row.rest, call)
-        view.change("row", row.id, reversed=row.amount)
-        made.append(str(answer["id"]))
-        rows.append({"ordinal": number, "batch_id": Id(name), **answer})
-    codes = net_denials(before, view, {n for r in undo for n in (r.debit, r.credit)})
-    if codes:
-        raise Denied(codes)
-    view.put("batch", Batch(name, tuple(made)))
-    return rows
+    name = book.make_id("b")
+    rows = all_or_nothing(
+        view.below(), net_of((row.credit, row.debit, row.rest) for row in undo),
+        [functools.partial(reverse_row, book, view, row, call) for row in undo])
+    view.put("batch", Batch(name, tuple(str(row["id"]) for row in rows)))
+    return [{"ordinal": number, "batch_id": Id(name), **row}
+            for number, row in enumerate(rows, 1)]
+
+
+def reverse_row(book, view, row, call):
+    debit, credit = view.get("account", row.credit), view.get("account", row.debit)
+    answer = move(book, view, "reversal", debit, credit, row.rest, call)
+    view.change("row", row.id, reversed=row.amount)
+    return batch_row(view, answer, debit.id, credit.id)
 
 
 # ---- holds -----------------------------------------------------------------
@@ -348,6 +367,7 @@ def decide_hold(book, view, call):
     scale = sides[0].scale if len(sides) == 2 else 2
     amount = collect(wrong, amount_of, call.get("amount"), scale)
     seconds = collect(wrong, ttl_seconds, call.get("ttl"))
+    wrong |= no_version(call, sides)
     if wrong:
         raise Refused(*wrong)
     debit, credit = sides
@@ -375,6 +395,14 @@ def open_hold(view, call):
     return hold
 
 
+def claim(view, hold):
+    """Who takes from a hold, or makes it last longer, found it not to be due."""
+    for number in hold_accounts(view, hold.debit, hold.credit):
+        if view.get("account", number).hot:
+            view.layers[-1].uses.append(Use(
+                number, "debit" if number == hold.debit else "credit", claims=1))
+
+
 def end_hold(book, view, hold, kind, state):
     """What remains goes back; the hold's last row."""
     Move(kind, hold.debit, hold.credit, hold.rest, hold=hold.id).write(
@@ -392,6 +420,7 @@ def decide_capture(book, view, call):
         raise Denied({"TL006"})
     if amount > hold.rest:
         raise Refused("22023")
+    claim(view, hold)
     view.change("hold", hold.id, captured=hold.captured + amount)
     row = Move("capture", hold.debit, hold.credit, amount, hold=hold.id).write(
         book, view, amount, -amount)
@@ -424,6 +453,7 @@ def decide_extend_hold(book, view, call):
         raise Refused("TL006")
     if book.seconds_until(hold.expires_at) >= seconds:
         raise Refused("22023")
+    claim(view, hold)
     Move("extend", hold.debit, hold.credit, None, hold=hold.id).write(book, view, 0, 0)
     return [hold_row(view, hold.id, Deadline(seconds))]
 
@@ -487,14 +517,16 @@ def decide_open_account(book, view, call):
     if wrong:
         raise Refused(*wrong)
     there = view.get("account", number) if number is not None else named
-    asked = (call.get("asset"), name, *limits)
+    hot = call.get("hot") == "true"
+    asked = (call.get("asset"), name, *limits, hot)
     if there is not None:
-        if (there.asset, there.name, there.least, there.most) != asked:
+        if (there.asset, there.name, there.least, there.most, there.hot) != asked:
             raise Refused("TL003")
         return [{"open_account": there.id}]
     if named is not None:
         raise Refused("TL003")
-    view.put("account", Account(number, asked[0], scale, name, *limits))
+    view.put("account", Account(number, asked[0], scale, name, *limits, hot=hot,
+                                mixed=hot))
     return [{"open_account": number}]
 
 
@@ -509,7 +541,7 @@ def decide_balance(book, view, call):
         "pending_debit": money(held, account.scale),
         "pending_credit": money(awaited, account.scale),
         "available": money(account.posted - held, account.scale),
-        "version": account.version,
+        "version": account.told_version,
     }]
 
 
@@ -579,8 +611,6 @@ def decide_find(book, view, call):
 
 # ---- a call as a whole -----------------------------------------------------
 
-KEYED = ("transfer", "transfer_up_to", "transfer_from", "post", "reverse", "reverse_batch", "hold",
-         "capture", "release", "extend_hold", "adjust_hold")
 DECIDE = {name[len("decide_"):]: function for name, function in globals().items()
           if name.startswith("decide_")}
 
@@ -633,68 +663,5 @@ def keep(view, draft, call, rows, got):
     if call.function in KEYED and call.key is not None and rows:
         draft.put("key", Key(call.key, call.function,
                              canonical(call.function, call.arguments), got))
-    view.layers[-1].changes.update(draft.layers[-1].changes)
-
-
-# ---- what a call locks -----------------------------------------------------
-
-
-def wants(view, call):
-    """The names that the call locks, in the order in which it waits for them."""
-    keys = [key for key in [call.key] + list(call.get("keys") or ())
-            if key is not None and known(view, key) is None]
-    if call.function not in KEYED:
-        keys = []
-    elif call.key is not None and not keys:
-        return []
-    return ([("key", key) for key in sorted(set(keys))]
-            + [("account", n) for n in sorted(set(touched(view, call)))])
-
-
-def touched(view, call):
-    """The accounts whose rows the call writes, or may."""
-    accounts = []
-    if call.function in ("transfer", "transfer_up_to"):
-        accounts = [call.get("debit_account"), call.get("credit_account")]
-    elif call.function == "transfer_from":
-        accounts = list(call.get("debit_accounts") or ()) + [call.get("credit_account")]
-    elif call.function == "post":
-        for debit, credit, key in zip(
-                call.get("debit_accounts") or (), call.get("credit_accounts") or (),
-                call.get("keys") or [None] * 10000):
-            if key is None or known(view, key) is None:
-                accounts += [debit, credit]
-    elif call.function == "hold":
-        accounts = hold_accounts(view, call.get("debit_account"), call.get("credit_account"))
-    elif call.function in ("capture", "reverse", "reverse_batch"):
-        for row in rows_of(view, call):
-            accounts += [row.debit, row.credit]
-    elif call.function in ("release", "extend_hold", "adjust_hold"):
-        for hold in rows_of(view, call):
-            accounts += hold_accounts(view, hold.debit, hold.credit)
-    elif call.function == "expire_due":
-        for hold in view.all("hold"):
-            if hold.state == "open" and hold.due:
-                accounts += hold_accounts(view, hold.debit, hold.credit)
-    elif call.function == "open_account":
-        number = call.get("account")
-        return [] if number is None or view.get("account", number) else [number]
-    return [n for n in accounts if n is not None and view.get("account", n)]
-
-
-def hold_accounts(view, debit, credit):
-    """A hold's event touches the credit account only if that has a maximum."""
-    other = view.get("account", credit)
-    return [debit] if other is None or other.most is None else [debit, credit]
-
-
-def rows_of(view, call):
-    """The journal rows or the hold that the call is about."""
-    if call.function == "reverse":
-        found = [view.get("row", call.get("id"))]
-    elif call.function == "reverse_batch":
-        batch = view.get("batch", call.get("batch_id"))
-        found = [] if batch is None else [view.get("row", name) for name in batch.rows]
-    else:
-        found = [view.get("hold", call.get("hold"))]
-    return [value for value in found if value is not None]
+    draft.layers[-1].end_call()
+    view.layers[-1].absorb(draft.layers[-1])

@@ -6,6 +6,7 @@ compared when the model says that it goes on.
 """
 
 import collections
+import dataclasses
 import datetime
 import decimal
 import functools
@@ -20,23 +21,25 @@ from psycopg.types.json import set_json_loads
 
 from book import Book
 from calls import SKIP, Call, Deadline, Id, OneOf
-from decide import evaluate, wants
+from decide import evaluate
+from locks import undecided, wants
 
 TYPES = {
     "ledger": "bigint", "account": "bigint", "debit_account": "bigint",
     "credit_account": "bigint", "amount": "numeric", "max_amount": "numeric",
     "min_amount": "numeric", "min_after": "numeric", "max_after": "numeric",
     "min_balance": "numeric", "max_balance": "numeric", "expected_version": "bigint",
-    "effective_at": "timestamptz", "at": "timestamptz", "ttl": "interval",
+    "after_id": "uuid", "effective_at": "timestamptz", "at": "timestamptz", "ttl": "interval",
     "hold": "uuid", "id": "uuid", "batch_id": "uuid", "final": "boolean",
     "debit_accounts": "bigint[]", "credit_accounts": "bigint[]",
     "amounts": "numeric[]", "keys": "text[]", "expected_versions": "bigint[]",
-    "after_version": "bigint", "max_rows": "int", "max_holds": "int",
+    "hot": "boolean", "after_version": "bigint", "max_rows": "int", "max_holds": "int",
 }
 WITHOUT_LEDGER = ("expire_due",)
 SESSIONS = "ABC"
 NOBODYS_ID = "00000000-0000-7000-8000-000000000000"
 PATIENCE_S = 5
+WORKER_S = 60
 DEADLINE_SLACK_S = 10
 
 set_json_loads(functools.partial(json.loads, parse_float=decimal.Decimal))
@@ -53,6 +56,7 @@ class Server:
         self.connections = {name: self.connect() for name in SESSIONS}
         self.eye = self.connect()
         self.calls = 0
+        self.folds = False  # a worker is here, which folds hot accounts
         self.seen = collections.Counter()  # (function, how it ended)
 
     @staticmethod
@@ -62,6 +66,20 @@ class Server:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET lock_timeout = '%ds'" % PATIENCE_S)
         return connection
+
+    def has_worker(self):
+        """A server that preloads pg_teller and has room for a worker starts one."""
+        if not self.eye.execute(
+                "SELECT current_setting('shared_preload_libraries') LIKE '%pg_teller%'"
+                " AND current_setting('max_worker_processes')::int > 0 AS has"
+                ).fetchone()["has"]:
+            return False
+        until = time.monotonic() + WORKER_S
+        while not self.eye.execute("SELECT count(*) AS n FROM teller.worker_status"
+                                   ).fetchone()["n"]:
+            if time.monotonic() > until:
+                raise Difference("no worker comes to this database")
+        return True
 
     def make_ledger(self):
         return self.eye.execute(
@@ -194,6 +212,8 @@ class Driver:
         view = self.book.view(session)
         expected = evaluate(self.book, view, call)
         in_the_way = [n for n in wants(view, call) if self.book.holder(session, n)]
+        if not in_the_way and not expected.early:
+            in_the_way = undecided(self.book, session, call)
         if in_the_way and (self.waiting or expected.early or call.function == "expire_due"):
             if alone:
                 self.book.rollback(session)
@@ -264,6 +284,27 @@ class Driver:
                     if time.monotonic() > until:
                         raise Difference("the clock does not reach %s" % hold.expires_at)
 
+    # ---- hot accounts ------------------------------------------------------
+
+    def switch(self, number, stays):
+        """Between transactions an account becomes hot, or is so no longer; or it
+        stays what it is and is only written, for which it is folded."""
+        name = "account", number
+        account = self.book.committed.get(name)
+        if account is None:
+            return
+        self.server.calls += 1
+        if stays:
+            sql = "SELECT teller.set_metadata(%d, %d, NULL)" % (self.book.ledger, number)
+        else:
+            self.book.committed[name] = account = dataclasses.replace(
+                account, hot=not account.hot, mixed=True)
+            sql = "SELECT teller.set_hot(%d, %d, %s)" % (
+                self.book.ledger, number, account.hot)
+        self.transcript.append("E: %s;" % sql)
+        self.server.eye.execute(sql)
+        self.server.seen["set_hot" if not stays else "set_metadata", "answered"] += 1
+
     # ---- waiting -----------------------------------------------------------
 
     def leave_waiting(self, session, call):
@@ -273,6 +314,10 @@ class Driver:
         session.waiting = self.waiting = Waiting(connection, call, sql, parameters)
         self.waiting.session = session
         self.waiting.start()
+        self.server.seen[call.function, "waited"] += 1
+        if other is None:
+            self.wait_for_end(session, undecided(self.book, session, call))
+            return
         until = time.monotonic() + PATIENCE_S
         blocker = self.server.connections[other.name].info.backend_pid
         while blocker not in self.blockers(connection):
@@ -283,7 +328,36 @@ class Driver:
                 raise self.difference(session, call, "it waits for " + other.name,
                                       "it waits for %s" % self.blockers(connection))
         self.note(session, self.written(call), "waits for " + other.name)
-        self.server.seen[call.function, "waited"] += 1
+
+    def wait_for_end(self, session, others):
+        """Its call waits for the transaction of one of these, as the server
+        chooses, to its end, also if part of that is rolled back."""
+        call = self.waiting.call
+        names = " or ".join(other.name for other in others)
+        pids = {self.server.connections[other.name].info.backend_pid: other
+                for other in others}
+        until = time.monotonic() + PATIENCE_S
+        found = None
+        while found is None:
+            found = next(filter(None, map(pids.get, self.awaited_transactions(
+                self.server.connections[session.name]))), None)
+            if found is None and not self.waiting.is_alive():
+                raise self.difference(session, call, "it waits for the end of " + names,
+                                      self.waiting.result)
+            if time.monotonic() > until:
+                raise self.difference(session, call, "it waits for the end of " + names,
+                                      "it waits, but not for that")
+        session.until, session.wanted = (found, found.layers[0]), None
+        self.note(session, self.written(call), "waits for the end of " + found.name)
+        self.server.seen[call.function, "undecided"] += 1
+
+    def awaited_transactions(self, connection):
+        """The sessions for whose whole transaction it waits."""
+        return [row["pid"] for row in self.server.eye.execute(
+            "SELECT a.pid FROM pg_locks AS l JOIN pg_stat_activity AS a"
+            " ON a.backend_xid = l.transactionid"
+            " WHERE l.pid = %s AND l.locktype = 'transactionid' AND NOT l.granted",
+            (connection.info.backend_pid,)).fetchall()]
 
     def blockers(self, connection):
         return self.server.eye.execute(
@@ -296,7 +370,16 @@ class Driver:
             return
         waiting, session = self.waiting, self.waiting.session
         view = self.book.view(session)
+        if session.until and not session.until[0].ended(session.until[1]):
+            return
+        session.until = None
         if self.book.acquire(session, wants(view, waiting.call)) is not None:
+            return
+        others = []
+        if not evaluate(self.book, view, waiting.call).early:
+            others = undecided(self.book, session, waiting.call)
+        if others:
+            self.wait_for_end(session, others)
             return
         waiting.join(PATIENCE_S + 1)
         if waiting.is_alive():
@@ -405,5 +488,6 @@ class Driver:
             if session.waiting is None:
                 self.server.connections[session.name].execute("ROLLBACK")
         if self.waiting:
+            self.waiting.connection.cancel()
             self.waiting.join(PATIENCE_S + 1)
         self.server.tidy()

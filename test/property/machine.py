@@ -6,9 +6,10 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 import nasty
 from book import text
 from calls import Call
-from decide import evaluate, wants
+from decide import evaluate
 from driver import SESSIONS, Driver
 from journal import Audit
+from locks import sure_and_best, wants
 
 # Accounts 1 and 8 have no limits, 6 is the world outside in JPY; 9 may be opened.
 ACCOUNTS = (
@@ -30,6 +31,7 @@ LATER = (
     {"account": 7, "asset": "JPY", "name": "n8", "max_balance": "5000"},
     {"account": None, "asset": "USD", "name": "n2"},
 )
+HOT = (3, 5, 7, 9)  # of a machine that has hot accounts
 FUNDS = (2, "50"), (3, "20")
 HUGE = "500000000000000000000000000000000000"  # twice is beyond 38 digits
 TIMES = ("2020-01-01 00:00:00+00", "2021-06-01 00:00:00+00", "2090-01-01 00:00:00+00")
@@ -54,10 +56,12 @@ items = st.lists(st.tuples(pairs, st.integers(1, 2000), keys, notes, versions),
 
 
 class Machine(RuleBasedStateMachine):
-    """server: set before a run.  Stops to act once its budget is spent."""
+    """server: set before a run, as are these two.  hot: there are hot accounts;
+    dues: holds may become due, as no worker is here that would expire them."""
 
     server = None
-    budget = 0
+    hot = False
+    dues = True
 
     def __init__(self):
         super().__init__()
@@ -65,7 +69,7 @@ class Machine(RuleBasedStateMachine):
         self.keyed = []  # calls that were made under a key
         self.driver = Driver(self.server)
         self.book = self.driver.book
-        self.act("A", *(Call("open_account", dict(a)) for a in ACCOUNTS))
+        self.act("A", *(Call("open_account", self.opened(a)) for a in ACCOUNTS))
         self.act("A", *(Call("transfer", {"debit_account": 1, "credit_account": account,
                                           "amount": amount})
                         for account, amount in FUNDS))
@@ -100,6 +104,18 @@ class Machine(RuleBasedStateMachine):
         return self.book.view(self.free(name))
 
     # ---- choosing ----------------------------------------------------------
+
+    def opened(self, account):
+        """The arguments to open it with."""
+        is_hot = self.hot and account["account"] in HOT
+        return {**account, "hot": "true"} if is_hot else dict(account)
+
+    def life(self, ttl):
+        return "1 hours" if ttl == "1 microsecond" and not self.dues else ttl
+
+    def is_mixed(self, view, number):
+        account = view.get("account", number)
+        return account is not None and account.mixed
 
     def key(self, choice):
         if choice == "old" and self.keyed:
@@ -176,6 +192,59 @@ class Machine(RuleBasedStateMachine):
         if call is not None:
             self.act(other, call)
 
+    @precondition(lambda self: self.hot)
+    @rule(name=who, pair=st.sampled_from(
+            ((1, 3), (1, 3), (3, 1), (1, 5), (5, 1), (3, 5), (5, 3))),
+          amount=st.integers(1, 2000), deep=st.booleans(), lasting=st.booleans(),
+          taken=st.sampled_from(((3, 8), (3, 8), (3, 5), (8, 5), (5, 8))),
+          edge=st.sampled_from(("sure", "best")), more=st.sampled_from((0, 1, 1)),
+          function=st.sampled_from(("transfer", "transfer", "hold", "post", "adjust_hold")))
+    def contend(self, name, pair, amount, deep, lasting, taken, edge, more, function):
+        """A hot account has something in flight, and another session takes all
+        that is sure then, or all that there is at best, or a bit more."""
+        self.begin(name)
+        if deep:
+            self.begin(name)
+        session = self.free(name)
+        self.act(session.name, Call("transfer", self.given(
+            self.view(session.name), pair, amount)))
+        taker = self.free(SESSIONS[(SESSIONS.index(session.name) + 1) % len(SESSIONS)])
+        self.guarded(self.driver.recover, taker)
+        if lasting and not taker.layers:
+            self.guarded(self.driver.control, taker, "BEGIN")
+        view = self.book.view(taker)
+        side, account = ("credit", 5) if taken == (8, 5) else ("debit", taken[0])
+        sure, best = sure_and_best(self.book, taker, view.base("account", account), side)
+        units = (sure if edge == "sure" else best) + more
+        call = self.taking(view, function, taken, max(units, 1))
+        if call is not None:
+            self.act(taker.name, call)
+
+    @precondition(lambda self: self.hot)
+    @rule(name=who, pair=st.sampled_from(((1, 3), (3, 8), (3, 5), (5, 3), (1, 5))),
+          amount=st.integers(1, 1000))
+    def nest(self, name, pair, amount):
+        """What a savepoint did that was released stays when a later one, of the
+        same depth, is undone."""
+        for last in ("RELEASE SAVEPOINT", "ROLLBACK TO SAVEPOINT"):
+            self.begin(name)
+            if len(self.free(name).layers) == 1:
+                self.begin(name)
+            self.act(name, Call("transfer", self.given(self.view(name), pair, amount)))
+            self.back(name, last)
+
+    def taking(self, view, function, pair, units):
+        given = {"debit_account": pair[0], "credit_account": pair[1],
+                 "amount": text(units, view.get("account", pair[0]).scale)}
+        if function == "post":
+            return Call(function, {column + "s": [value]
+                                   for column, value in given.items()})
+        if function != "adjust_hold":
+            return Call(function, given)
+        hold = next((h for h in view.all("hold") if h.binds and h.debit == pair[0]), None)
+        return hold and Call(function, {"hold": hold.id, "amount": text(
+            hold.amount + units, view.get("account", pair[0]).scale)})
+
     def plain(self, name, function, pair, pick):
         """The call that takes most, or all that is left; None if there is none."""
         view = self.view(name)
@@ -206,6 +275,8 @@ class Machine(RuleBasedStateMachine):
         waiting = self.driver.waiting
         view = self.book.view(waiting.session)
         session = self.book.first_holder(waiting.session, wants(view, waiting.call))
+        if waiting.session.until:
+            session = waiting.session.until[0]
         self.guarded(self.driver.control, session, how)
 
     @rule(name=who, how=st.sampled_from(("COMMIT", "COMMIT", "ROLLBACK")))
@@ -341,7 +412,7 @@ class Machine(RuleBasedStateMachine):
     def hold_plain(self, name, credit, amount, ttl):
         self.act(name, Call("hold", {
             "debit_account": 1, "credit_account": credit, "amount": text(amount, 2),
-            "ttl": ttl}))
+            "ttl": self.life(ttl)}))
 
     @precondition(lambda self: self.any_made("h"))
     @rule(name=who, pick=picks, final=st.booleans())
@@ -357,7 +428,7 @@ class Machine(RuleBasedStateMachine):
         if on_denial == "record" and key is None:
             key = "new"
         self.act(name, Call("hold", {**self.given(view, pair, amount), **self.only(
-            ttl=ttl, key=self.key(key), metadata=note, on_denial=on_denial,
+            ttl=self.life(ttl), key=self.key(key), metadata=note, on_denial=on_denial,
             expected_version=self.version(view, pair[0], version))}))
 
     @precondition(lambda self: self.any_made("h"))
@@ -445,7 +516,16 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=who, account=st.sampled_from(LATER))
     def open_account(self, name, account):
-        self.act(name, Call("open_account", dict(account)))
+        self.act(name, Call("open_account", self.opened(account)))
+
+    @precondition(lambda self: self.hot)
+    @rule(account=st.sampled_from(HOT), stays=st.booleans())
+    def switch(self, account, stays):
+        """Made hot, or no longer, or folded, while nobody has it."""
+        if not any(session.locked((kind, account))
+                   for session in self.book.sessions.values()
+                   for kind in ("account", "alone", "shared")):
+            self.guarded(self.driver.switch, account, stays)
 
     @rule(name=who, account=st.integers(1, 9))
     def balance(self, name, account):
@@ -454,6 +534,8 @@ class Machine(RuleBasedStateMachine):
     @rule(name=who, account=st.integers(1, 9), after=st.integers(0, 8),
           many=st.sampled_from((None, 1, 3)))
     def statement(self, name, account, after, many):
+        if self.is_mixed(self.view(name), account):
+            return
         self.act(name, Call("statement", {"account": account, **self.only(
             after_version=after or None, max_rows=many)}))
 
