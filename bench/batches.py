@@ -24,6 +24,8 @@ COPY_OUT = """COPY (SELECT * FROM teller.journal
 	WHERE ledger_id = 1 AND tx > %d ORDER BY tx, ctid) TO STDOUT"""
 LAST_TX = "SELECT coalesce(max(tx), 0) FROM teller.journal WHERE ledger_id = 1"
 
+TX = 20  # the place of tx in a row: a batch is a transaction
+
 files = {}  # size of a batch: what post wrote, a file for each batch
 chance = random.Random(4711)
 
@@ -119,7 +121,7 @@ def written_since(connection, last_tx):
             lines = (rest + bytes(block)).split(b"\n")
             rest = lines.pop()
             for line in lines:
-                of_batch.setdefault(line.rpartition(b"\t")[2], []).append(line)
+                of_batch.setdefault(line.split(b"\t")[TX], []).append(line)
     return [b"\n".join(lines) + b"\n" for lines in of_batch.values()]
 
 
