@@ -27,6 +27,7 @@
 #include "hold_row.h"
 #include "hot_fold.h"
 #include "ledger.h"
+#include "waitpoint.h"
 
 static const char *const status_names[] = {
 	[ACCOUNT_OPEN] = "open",
@@ -160,10 +161,7 @@ needs_order(const Account *account)
 		strcmp(account->reentrancy, "queue") == 0;
 }
 
-/*
- * The row of an account that was hot when it was looked at, and stays what it
- * is now: whoever makes it another one needs the account for himself.
- */
+/* The row of an account that was hot when it was looked at. */
 static void
 read_hot(AccountSet *set, Account *account, const Datum *keys)
 {
@@ -175,30 +173,28 @@ read_hot(AccountSet *set, Account *account, const Datum *keys)
 	ExecMaterializeSlot(slot);
 	rel_forget_snapshot(snapshot);
 	account_read(account, slot);
+	ExecDropSingleTupleTableSlot(slot);
+	account->slot = NULL;
 }
 
 /*
- * False if the account is no longer hot.  Two that share a lock and both want
- * it alone would wait for each other: give it back first.
+ * False if the account is no longer hot.  What was read holds once it is
+ * locked: whoever changes it needs the account for himself.
  */
 static bool
 lock_hot(AccountSet *set, Account *account, const Datum *keys)
 {
-	bool		alone = set->how == ACCOUNT_ALONE;
+	int64		id = DatumGetInt64(keys[1]);
+	uint64		turn;
 
-	hot_lock(set->ledger, DatumGetInt64(keys[1]), alone);
-	read_hot(set, account, keys);
-	if (account->hot && !alone && needs_order(account))
+	do
 	{
-		ExecDropSingleTupleTableSlot(account->slot);
-		alone = true;
-		hot_unlock(set->ledger, DatumGetInt64(keys[1]));
-		hot_lock(set->ledger, DatumGetInt64(keys[1]), true);
+		turn = hot_look(set->ledger, id);
 		read_hot(set, account, keys);
-	}
-	ExecDropSingleTupleTableSlot(account->slot);
-	account->slot = NULL;
-	account->alone = alone;
+		account->alone = set->how == ACCOUNT_ALONE || needs_order(account);
+		WAIT_POINT("hot_looked");
+	} while (account->hot &&
+			 !hot_lock(set->ledger, id, account->alone, turn));
 	return account->hot;
 }
 
@@ -211,6 +207,7 @@ static void
 lock_hot_row(AccountSet *set, Account *account, const Datum *keys)
 {
 	TupleTableSlot *slot = account->slot;
+	uint64		turn;
 
 	if (hot_is_used(set->ledger, account->id))
 		ereport(ERROR,
@@ -218,7 +215,10 @@ lock_hot_row(AccountSet *set, Account *account, const Datum *keys)
 				 errmsg("account %lld of ledger %lld is hot and was used in this transaction",
 						(long long) account->id, (long long) set->ledger),
 				 errhint("Change a hot account in a transaction of its own.")));
-	hot_lock(set->ledger, account->id, true);
+	do
+	{
+		turn = hot_look(set->ledger, account->id);
+	} while (!hot_lock(set->ledger, account->id, true, turn));
 	if (hot_fold_all(set->rel, slot))
 	{
 		CommandCounterIncrement();

@@ -25,7 +25,7 @@
  * Rows are read, when an entry is made, as committed by others; what this
  * transaction wrote to the account's row itself (it opened the account, or
  * changed it, and nobody else can use it) makes the entry its own: it is
- * dropped when that is rolled back.
+ * forgotten when that is rolled back.
  *
  * Portions Copyright (c) 2026, the pg_teller authors
  *
@@ -34,16 +34,15 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "common/hashfn.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"
 #include "hot.h"
+#include "hot_gate.h"
 #include "hot_tail.h"
 #include "rel.h"
 #include "shmem.h"
@@ -114,8 +113,7 @@ is_nothing(const HotChange *change)
 static void
 show_holder(const HotUse *use)
 {
-	use->entry->holders[teller_my_procno] = is_nothing(&use->total) ?
-		InvalidTransactionId : GetTopTransactionIdIfAny();
+	use->entry->guests[teller_my_procno].holds = !is_nothing(&use->total);
 }
 
 /* What others see of it while it is in flight.  With the entry's lock. */
@@ -153,23 +151,32 @@ settle(HotEntry *entry, const HotChange *total)
 	entry->settled++;
 }
 
-/* Nothing here allocates, waits for a lock of the lock manager or raises. */
+/*
+ * Nothing here allocates, waits for a lock of the lock manager or raises.  A
+ * use without an epoch did not come to be one.
+ */
 static void
 end_use(HotUse *use, bool committed)
 {
 	HotEntry   *entry = use->entry;
 
-	if (use->own && !committed)
-		hot_entry_drop(entry);
 	LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
 	add_to_gauges(entry, &use->total, -1);
 	if (committed && use->folds)
 		entry->folded = use->settled;
 	else if (committed && !is_nothing(&use->total))
 		settle(entry, &use->total);
-	if (!use->folds)
+	if (use->epoch != 0)
 		hot_entry_leave(entry, use->epoch);
-	hot_entry_release(entry);
+	if (use->own && !committed)
+		hot_entry_forget(entry);
+	if (use->folds)
+		hot_entry_release(entry);
+	else
+	{
+		entry->guests[teller_my_procno].holds = false;
+		LWLockRelease(&entry->lock);
+	}
 }
 
 static void
@@ -180,9 +187,9 @@ end_loading(int level)
 	if (entry == NULL || loading_level < level)
 		return;
 	loading = NULL;
-	hot_entry_drop(entry);
 	LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
-	hot_entry_release(entry);
+	hot_entry_forget(entry);
+	LWLockRelease(&entry->lock);
 }
 
 static void
@@ -192,17 +199,16 @@ end_all(bool committed)
 	for (int i = 0; i < nuses; i++)
 		end_use(&uses[i], committed);
 	nuses = nmarks = 0;
+	hot_gate_end(0);
 }
 
 static void
 refuse_prepare(void)
 {
-	if (nuses > 0)
+	if (nuses > 0 || hot_gate_is_used())
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a transaction that used hot account %lld of ledger %lld cannot be prepared",
-						(long long) uses[0].account,
-						(long long) uses[0].ledger),
+				 errmsg("a transaction that used or changed a hot account cannot be prepared"),
 				 errhint("Use COMMIT, or an account that is not hot.")));
 }
 
@@ -251,6 +257,7 @@ at_savepoint_abort(int level)
 		undo_mark(&marks[--nmarks]);
 	while (nuses > 0 && uses[nuses - 1].level >= level)
 		end_use(&uses[--nuses], false);
+	hot_gate_end(level);
 }
 
 static void
@@ -260,6 +267,7 @@ at_savepoint_release(int level)
 		marks[i].level = level - 1;
 	for (int i = nuses - 1; i >= 0 && uses[i].level >= level; i--)
 		uses[i].level = level - 1;
+	hot_gate_keep(level);
 }
 
 static void
@@ -322,32 +330,6 @@ hot_require_preload(void)
 				 errhint("Put shared_preload_libraries = 'pg_teller' into postgresql.conf and restart the server.")));
 }
 
-static uint32
-lock_name(int64 ledger, int64 account)
-{
-	int64		name[2] = {ledger, account};
-
-	return hash_bytes((unsigned char *) name, sizeof(name));
-}
-
-/* Its own kind of name, beside that of limit_change.c. */
-#define HOT_LOCK 1
-
-void
-hot_lock(int64 ledger, int64 account, bool alone)
-{
-	hot_require_preload();
-	LockDatabaseObject(rel_oid(REL_ACCOUNT), lock_name(ledger, account),
-					   HOT_LOCK, alone ? ExclusiveLock : ShareLock);
-}
-
-void
-hot_unlock(int64 ledger, int64 account)
-{
-	UnlockDatabaseObject(rel_oid(REL_ACCOUNT), lock_name(ledger, account),
-						 HOT_LOCK, ShareLock);
-}
-
 static void
 make_key(HotKey *key, int64 ledger, int64 account)
 {
@@ -360,6 +342,26 @@ make_key(HotKey *key, int64 ledger, int64 account)
 	key->ledger = ledger;
 	key->account = account;
 	rel_close(rel);
+}
+
+uint64
+hot_look(int64 ledger, int64 account)
+{
+	HotKey		key;
+
+	hot_require_preload();
+	make_room();
+	make_key(&key, ledger, account);
+	return hot_gate_look(&key);
+}
+
+bool
+hot_lock(int64 ledger, int64 account, bool alone, uint64 turn)
+{
+	HotKey		key;
+
+	make_key(&key, ledger, account);
+	return hot_gate_enter(&key, alone, turn);
 }
 
 static int
@@ -380,7 +382,7 @@ hot_is_used(int64 ledger, int64 account)
 /*
  * Fill a new entry from the tables, in a snapshot of its own: the
  * transaction's may be old.  No other transaction in flight has rows of this
- * account: it would use an entry, and this one is new.  Nor have we.
+ * account: it would use the entry, which would be known.  Nor have we.
  */
 static bool
 load(HotEntry *entry)
@@ -418,12 +420,30 @@ load(HotEntry *entry)
 }
 
 /* With the entry's lock, which stays. */
-static HotEntry *
-acquire(int64 ledger, int64 account, bool *own)
+static void
+know(HotUse *use)
+{
+	HotEntry   *entry = use->entry;
+
+	if (hot_entry_is_known(entry))
+		return;
+	loading = entry;
+	loading_level = GetCurrentTransactionNestLevel();
+	use->own = load(entry);
+	hot_entry_loaded(entry);
+	loading = NULL;
+	LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
+}
+
+/*
+ * The entry's lock is held then, so that nothing comes in between.  A guest
+ * has the entry already.
+ */
+static HotUse *
+begin_use(int64 ledger, int64 account, bool folds)
 {
 	HotKey		key;
-	HotEntry   *entry;
-	bool		is_new;
+	HotUse	   *use;
 
 	/*
 	 * Locks both tables: those who wait until it is loaded may hold locks of
@@ -431,36 +451,26 @@ acquire(int64 ledger, int64 account, bool *own)
 	 */
 	make_key(&key, ledger, account);
 	rel_close(rel_open(REL_JOURNAL, RowExclusiveLock));
-	entry = hot_entry_acquire(&key, &is_new);
-	*own = false;
-	if (!is_new)
-		return entry;
-	loading = entry;
-	loading_level = GetCurrentTransactionNestLevel();
-	LWLockRelease(&entry->lock);
-	*own = load(entry);
-	hot_entry_loaded(entry);
-	loading = NULL;
-	LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
-	return entry;
-}
-
-/* The entry's lock is held then, so that nothing comes in between. */
-static HotUse *
-begin_use(int64 ledger, int64 account)
-{
-	HotUse	   *use;
-
 	make_room();
-	(void) GetTopTransactionId();
 	use = &uses[nuses];
 	memset(use, 0, sizeof(HotUse));
 	use->ledger = ledger;
 	use->account = account;
 	use->level = GetCurrentTransactionNestLevel();
 	use->mark = -1;
-	use->entry = acquire(ledger, account, &use->own);
+	use->folds = folds;
+	if (folds)
+	{
+		use->entry = hot_entry_acquire(&key);
+		use->settled = use->entry->folded;
+	}
+	else
+	{
+		use->entry = hot_gate_entry(&key);
+		LWLockAcquire(&use->entry->lock, LW_EXCLUSIVE);
+	}
 	nuses++;
+	know(use);
 	return use;
 }
 
@@ -472,7 +482,7 @@ hot_use(int64 ledger, int64 account)
 
 	if (known >= 0)
 		return known;
-	use = begin_use(ledger, account);
+	use = begin_use(ledger, account, false);
 	use->epoch = hot_entry_enter(use->entry);
 	LWLockRelease(&use->entry->lock);
 	return nuses - 1;
@@ -485,8 +495,7 @@ hot_close_epoch(int64 ledger, int64 account, int64 *open, int *nopen)
 	int64		ended;
 
 	Assert(!hot_is_used(ledger, account));
-	use = begin_use(ledger, account);
-	use->folds = true;
+	use = begin_use(ledger, account, true);
 	ended = hot_entry_close_epoch(use->entry, open, nopen);
 	use->settled = ended != 0 ? use->entry->settled : use->entry->folded;
 
@@ -501,9 +510,13 @@ void
 hot_forget(int64 ledger, int64 account)
 {
 	HotKey		key;
+	HotEntry   *entry;
 
 	make_key(&key, ledger, account);
-	hot_entry_forget(&key);
+	entry = hot_gate_entry(&key);
+	LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
+	hot_entry_forget(entry);
+	LWLockRelease(&entry->lock);
 }
 
 void
@@ -653,7 +666,7 @@ hot_holder(int number)
 	TransactionId holder;
 
 	LWLockAcquire(&entry->lock, LW_SHARED);
-	holder = hot_entry_holder(entry);
+	holder = hot_entry_guest(entry, true);
 	LWLockRelease(&entry->lock);
 	return holder;
 }

@@ -25,14 +25,14 @@
 extern void hot_require_preload(void);
 
 /*
- * hot_lock: stay clear of whoever needs the account for itself, or (alone) be
- * the one; until the transaction ends.  In the order of account ids, as
- * accounts are locked.  The row is to be read after it.
+ * hot_look, hot_lock: stay clear of whoever needs the account for itself, or
+ * (alone) be the one; until the transaction ends (hot_gate.h).  In the order
+ * of account ids, as accounts are locked.  The row is read between the two,
+ * and stays as it is then; false if it may have changed: begin again.  53400
+ * if there is no place.
  */
-extern void hot_lock(int64 ledger, int64 account, bool alone);
-
-/* Take back a hot_lock that was not alone, before anything was done by it. */
-extern void hot_unlock(int64 ledger, int64 account);
+extern uint64 hot_look(int64 ledger, int64 account);
+extern bool hot_lock(int64 ledger, int64 account, bool alone, uint64 turn);
 
 /*
  * hot_use: begin to use the account, which is hot, in this transaction; the

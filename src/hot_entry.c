@@ -29,7 +29,7 @@ typedef struct HotTable
 {
 	LWLock		lock;			/* which entries there are */
 	int			tranche;
-	int			nholders;		/* places in each entry's holders[] */
+	int			nguests;		/* places in each entry's guests[] */
 	int			next;			/* where to look for one that may go */
 	uint64		lost;			/* lock.  See hot_entry_lost */
 } HotTable;
@@ -50,9 +50,8 @@ static char *entries = NULL;
 static Size
 entry_size(void)
 {
-	return CACHELINEALIGN(add_size(offsetof(HotEntry, holders),
-								   mul_size(MaxBackends,
-											sizeof(TransactionId))));
+	return CACHELINEALIGN(add_size(offsetof(HotEntry, guests),
+								   mul_size(MaxBackends, sizeof(HotGuest))));
 }
 
 static HotEntry *
@@ -81,7 +80,7 @@ init_table(void)
 {
 	memset(table, 0, sizeof(HotTable));
 	table->tranche = LWLockNewTrancheId();
-	table->nholders = MaxBackends;
+	table->nguests = MaxBackends;
 	LWLockInitialize(&table->lock, table->tranche);
 	memset(entries, 0, entries_size());
 	for (int i = 0; i < teller_max_hot_accounts; i++)
@@ -120,21 +119,13 @@ find(const HotKey *key)
 	return place == NULL ? NULL : entry_at(place->place);
 }
 
-static void
-unlist(HotEntry *entry)
-{
-	Assert(LWLockHeldByMeInMode(&table->lock, LW_EXCLUSIVE));
-	if (entry->listed)
-		(void) hash_search(places, &entry->key, HASH_REMOVE, NULL);
-	entry->listed = false;
-}
-
 /* True if it is free now: nobody uses it, so nobody waits for its lock. */
 static bool
 make_free(HotEntry *entry)
 {
 	bool		idle;
 
+	Assert(LWLockHeldByMeInMode(&table->lock, LW_EXCLUSIVE));
 	LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
 	idle = entry->users == 0;
 	if (idle && entry->settled != entry->folded)
@@ -142,7 +133,7 @@ make_free(HotEntry *entry)
 	LWLockRelease(&entry->lock);
 	if (!idle)
 		return false;
-	unlist(entry);
+	(void) hash_search(places, &entry->key, HASH_REMOVE, NULL);
 	entry->in_use = false;
 	return true;
 }
@@ -191,153 +182,91 @@ add_entry(const HotKey *key)
 	entry = entry_at(number);
 	LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
 	entry->key = *key;
-	entry->in_use = entry->listed = entry->loading = true;
+	entry->in_use = true;
 	entry->users = 1;
+	entry->alone = -1;
+	entry->alone_xid = InvalidTransactionId;
+	entry->turn = 0;
+	memset(entry->guests, 0, sizeof(HotGuest) * table->nguests);
+	hot_entry_forget(entry);
+	LWLockRelease(&table->lock);
+	return entry;
+}
+
+HotEntry *
+hot_entry_acquire(const HotKey *key)
+{
+	HotEntry   *entry;
+
+	LWLockAcquire(&table->lock, LW_SHARED);
+	entry = find(key);
+	if (entry == NULL)
+	{
+		LWLockRelease(&table->lock);
+		LWLockAcquire(&table->lock, LW_EXCLUSIVE);
+		entry = find(key);
+		if (entry == NULL)
+			return add_entry(key);
+	}
+	LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
+	entry->users++;
+	LWLockRelease(&table->lock);
+	return entry;
+}
+
+void
+hot_entry_release(HotEntry *entry)
+{
+	Assert(LWLockHeldByMeInMode(&entry->lock, LW_EXCLUSIVE));
+	Assert(entry->users > 0);
+	entry->users--;
+	LWLockRelease(&entry->lock);
+}
+
+/* ---- what it knows ---------------------------------------------------- */
+
+void
+hot_entry_forget(HotEntry *entry)
+{
+	Assert(LWLockHeldByMeInMode(&entry->lock, LW_EXCLUSIVE));
+	entry->state = HOT_UNKNOWN;
 	entry->posted = entry->pending[HOT_DEBIT] = entry->pending[HOT_CREDIT] = 0;
 	memset(entry->gauges, 0, sizeof(entry->gauges));
 	entry->epoch = 0;
 	memset(entry->epochs, 0, sizeof(entry->epochs));
 	entry->settled = entry->folded = 0;
-	memset(entry->holders, 0, sizeof(TransactionId) * table->nholders);
-	LWLockRelease(&table->lock);
-	return entry;
+	ConditionVariableBroadcast(&entry->loaded);
 }
 
-/* The entry with its lock, if it is there and ready; else NULL. */
-static HotEntry *
-take_ready(const HotKey *key, bool *is_loading)
+bool
+hot_entry_is_known(HotEntry *entry)
 {
-	HotEntry   *entry;
+	bool		known;
 
-	LWLockAcquire(&table->lock, LW_SHARED);
-	entry = find(key);
-	*is_loading = false;
-	if (entry != NULL)
+	while (entry->state == HOT_LOADING)
 	{
-		LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
-		*is_loading = entry->loading;
-		if (*is_loading)
-			LWLockRelease(&entry->lock);
-		else
-			entry->users++;
-	}
-	LWLockRelease(&table->lock);
-	return *is_loading ? NULL : entry;
-}
-
-/*
- * Wait until the entry has been loaded, or given up.  It may serve another
- * account by then; its condition variable is still there.
- */
-static void
-await_loaded(const HotKey *key)
-{
-	HotEntry   *entry;
-
-	LWLockAcquire(&table->lock, LW_SHARED);
-	entry = find(key);
-	LWLockRelease(&table->lock);
-	if (entry == NULL)
-		return;
-	ConditionVariablePrepareToSleep(&entry->loaded);
-	for (;;)
-	{
-		bool		loading;
-
-		LWLockAcquire(&table->lock, LW_SHARED);
-		loading = find(key) == entry && entry->loading;
-		LWLockRelease(&table->lock);
-		if (!loading)
-			break;
+		ConditionVariablePrepareToSleep(&entry->loaded);
+		LWLockRelease(&entry->lock);
 		ConditionVariableSleep(&entry->loaded, PG_WAIT_EXTENSION);
+		ConditionVariableCancelSleep();
+		LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
 	}
-	ConditionVariableCancelSleep();
-}
-
-HotEntry *
-hot_entry_acquire(const HotKey *key, bool *load)
-{
-	for (;;)
+	known = entry->state == HOT_KNOWN;
+	if (!known)
 	{
-		bool		is_loading;
-		HotEntry   *entry = take_ready(key, &is_loading);
-
-		*load = false;
-		if (entry != NULL)
-			return entry;
-		if (is_loading)
-			await_loaded(key);
-		else
-		{
-			LWLockAcquire(&table->lock, LW_EXCLUSIVE);
-			if (find(key) == NULL)
-			{
-				*load = true;
-				return add_entry(key);
-			}
-			LWLockRelease(&table->lock);
-		}
+		entry->state = HOT_LOADING;
+		LWLockRelease(&entry->lock);
 	}
+	return known;
 }
 
 void
 hot_entry_loaded(HotEntry *entry)
 {
 	LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
-	entry->loading = false;
+	entry->state = HOT_KNOWN;
 	LWLockRelease(&entry->lock);
 	ConditionVariableBroadcast(&entry->loaded);
-}
-
-void
-hot_entry_release(HotEntry *entry)
-{
-	bool		last;
-
-	Assert(LWLockHeldByMeInMode(&entry->lock, LW_EXCLUSIVE));
-	Assert(entry->users > 0);
-	entry->users--;
-	entry->holders[teller_my_procno] = InvalidTransactionId;
-	last = entry->users == 0 && !entry->listed;
-	LWLockRelease(&entry->lock);
-	if (!last)
-		return;
-	LWLockAcquire(&table->lock, LW_EXCLUSIVE);
-	if (!entry->listed && entry->users == 0)
-		entry->in_use = false;
-	LWLockRelease(&table->lock);
-}
-
-void
-hot_entry_drop(HotEntry *entry)
-{
-	LWLockAcquire(&table->lock, LW_EXCLUSIVE);
-	unlist(entry);
-	LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
-	entry->loading = false;
-	if (entry->users == 0)
-		entry->in_use = false;
-	LWLockRelease(&entry->lock);
-	LWLockRelease(&table->lock);
-	ConditionVariableBroadcast(&entry->loaded);
-}
-
-void
-hot_entry_forget(const HotKey *key)
-{
-	HotEntry   *entry;
-
-	LWLockAcquire(&table->lock, LW_EXCLUSIVE);
-	entry = find(key);
-	if (entry != NULL)
-	{
-		unlist(entry);
-		LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
-		if (entry->users == 0)
-			entry->in_use = false;
-		LWLockRelease(&entry->lock);
-	}
-	LWLockRelease(&table->lock);
 }
 
 /* ---- epochs ----------------------------------------------------------- */
@@ -398,11 +327,16 @@ hot_entry_close_epoch(HotEntry *entry, int64 *open, int *nopen)
 /* ---- who, and what is left to do -------------------------------------- */
 
 TransactionId
-hot_entry_holder(const HotEntry *entry)
+hot_entry_guest(const HotEntry *entry, bool holds)
 {
-	for (int i = 0; i < table->nholders; i++)
-		if (TransactionIdIsValid(entry->holders[i]) && i != teller_my_procno)
-			return entry->holders[i];
+	for (int i = 0; i < table->nguests; i++)
+	{
+		const HotGuest *guest = &entry->guests[i];
+
+		if (TransactionIdIsValid(guest->xid) && i != teller_my_procno &&
+			(guest->holds || !holds))
+			return guest->xid;
+	}
 	return InvalidTransactionId;
 }
 
@@ -416,7 +350,7 @@ hot_entry_unfolded(Oid relation, Oid file, HotKey *keys, int max)
 	{
 		HotEntry   *entry = entry_at(i);
 
-		if (!entry->listed || entry->key.dboid != MyDatabaseId ||
+		if (!entry->in_use || entry->key.dboid != MyDatabaseId ||
 			entry->key.table != relation || entry->key.file != file)
 			continue;
 		LWLockAcquire(&entry->lock, LW_SHARED);

@@ -69,15 +69,31 @@ typedef struct HotEpoch
 	int			users;			/* transactions in flight that write in it */
 } HotEpoch;
 
+/* What a process has to do with the account (hot_gate.h). */
+typedef struct HotGuest
+{
+	TransactionId xid;			/* 0: nothing */
+	bool		holds;			/* has taken, given or claimed something */
+} HotGuest;
+
+typedef enum HotState
+{
+	HOT_UNKNOWN,				/* nobody has asked yet */
+	HOT_LOADING,
+	HOT_KNOWN
+} HotState;
+
 typedef struct HotEntry
 {
 	HotKey		key;			/* table lock */
 	bool		in_use;			/* table lock */
-	bool		listed;			/* table lock.  In the table; false while it
-								 * waits for its last user */
 	LWLock		lock;			/* guards all that follows */
-	int			users;			/* transactions that have it; 0: may go */
-	bool		loading;
+	int			users;			/* guests and folds; 0: may go */
+	int			alone;			/* the process that has it alone, or is next;
+								 * -1: none */
+	TransactionId alone_xid;	/* and its transaction */
+	uint64		turn;			/* how often one was */
+	HotState	state;			/* of what follows, but the guests */
 	ConditionVariable loaded;
 	Amount		posted;			/* by commits */
 	Amount		pending[HOT_SIDES]; /* the same */
@@ -86,10 +102,7 @@ typedef struct HotEntry
 	HotEpoch	epochs[HOT_EPOCHS];
 	uint64		settled;		/* commits that changed anything */
 	uint64		folded;			/* those of them that are in the row */
-	TransactionId holders[FLEXIBLE_ARRAY_MEMBER];	/* by process: a
-													 * transaction that has
-													 * taken, given or
-													 * claimed something */
+	HotGuest	guests[FLEXIBLE_ARRAY_MEMBER];	/* by process */
 } HotEntry;
 
 extern Size hot_shmem_size(void);
@@ -97,22 +110,21 @@ extern void hot_shmem_init(void);	/* attach, and initialize if need be */
 
 /*
  * hot_entry_acquire: the entry of an account, with a user more and its lock
- * held.  If *load is true on return it is new: the caller fills it and calls
- * hot_entry_loaded, or hot_entry_drop if it cannot.  Waits while another
- * process fills it.  53400 if there is no place (teller.max_hot_accounts).
+ * held.  53400 if there is no place (teller.max_hot_accounts).
+ * hot_entry_release: a user less.  With its lock held, which is released.
  */
-extern HotEntry *hot_entry_acquire(const HotKey *key, bool *load);
-extern void hot_entry_loaded(HotEntry *entry);
-
-/* A user less.  With its lock held, which is released. */
+extern HotEntry *hot_entry_acquire(const HotKey *key);
 extern void hot_entry_release(HotEntry *entry);
 
 /*
- * hot_entry_drop: take it out of the table; the last user frees it.
- * hot_entry_forget: the same by name, if it is there.
+ * hot_entry_is_known: true if it is, with its lock held, as it is on entry;
+ * waits while another process fills it.  False: the lock is released, and the
+ * caller is to fill it and call hot_entry_loaded.  hot_entry_forget: it is
+ * not known any more, or was not filled; with its lock.
  */
-extern void hot_entry_drop(HotEntry *entry);
-extern void hot_entry_forget(const HotKey *key);
+extern bool hot_entry_is_known(HotEntry *entry);
+extern void hot_entry_loaded(HotEntry *entry);
+extern void hot_entry_forget(HotEntry *entry);
 
 /*
  * hot_entry_enter: a transaction more that writes in the present epoch.
@@ -128,8 +140,11 @@ extern void hot_entry_leave(HotEntry *entry, int64 epoch);
  */
 extern int64 hot_entry_close_epoch(HotEntry *entry, int64 *open, int *nopen);
 
-/* A transaction in flight other than ours that holds something, or 0. */
-extern TransactionId hot_entry_holder(const HotEntry *entry);
+/*
+ * hot_entry_guest: a guest other than we, or (holds) one that has taken, given
+ * or claimed something; or 0.  With the lock held.
+ */
+extern TransactionId hot_entry_guest(const HotEntry *entry, bool holds);
 
 /*
  * hot_entry_unfolded: accounts of this database with commits that are not in

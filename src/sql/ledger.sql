@@ -33,7 +33,7 @@ CREATE FUNCTION teller.set_hot(ledger bigint, account bigint, hot boolean) RETUR
 	AS 'MODULE_PATHNAME', 'teller_set_hot' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION teller.set_hot(bigint, bigint, boolean) IS
 $$Make an account hot, or no longer. hot => true: from the next movement on its row is neither locked nor written by movements, and they have no version on its side; hot => false: everything is folded into its row, and versions go on where they were. To the present state it is a no-op. Waits for the transactions in flight that use the account, and those that come wait for it, so call it in a short transaction of its own.
-Errors: TL009, 22004, 25006, 40001, 42501, 55000 (not preloaded; a hot account that this transaction has used already). Locks: the account, against all others, until the transaction ends. Right: the owner of pg_teller.$$;
+Errors: TL009, 22004, 25006, 40001, 42501, 53400 (more than teller.max_hot_accounts), 55000 (not preloaded; a hot account that this transaction has used already). Locks: the account, against all others, until the transaction ends. Right: the owner of pg_teller.$$;
 
 CREATE FUNCTION teller.account_id(ledger bigint, name text) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'teller_account_id' LANGUAGE C STABLE PARALLEL UNSAFE;

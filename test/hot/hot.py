@@ -26,6 +26,7 @@ from client import NEVER, Client
 from request import ACCOUNTS, IDS, LEDGER, OPENING, WORLD
 
 HANG_S = 20
+FROZEN = (5, 8)  # accounts that the manager freezes
 
 
 class Claims:
@@ -121,7 +122,7 @@ class Manager(Repeater):
             connection.execute("SELECT teller.set_limits(1, 8, %s, %s)",
                                [draw.choice((0, 10, None)), draw.choice((300, 500, None))])
         elif kind == "freeze":
-            account = draw.choice((5, 8))
+            account = draw.choice(FROZEN)
             connection.execute("SELECT teller.freeze_account(1, %s, %s)",
                                [account, draw.choice(("debit", "credit", "both"))])
             NEVER.wait(0.02)
@@ -248,15 +249,24 @@ class Run:
         for client in clients:
             since = client.since
             if since is not None and now - since > HANG_S:
-                with connect(self.dsn) as connection:
-                    rows = connection.execute(
-                        "SELECT pid, state, wait_event, pg_blocking_pids(pid) AS by,"
-                        " left(query, 60) AS query FROM pg_stat_activity"
-                        " WHERE pid <> pg_backend_pid() AND datname = 'hot'"
-                        " AND (pid = %s OR wait_event_type <> 'Client')",
-                        [client.pid or 0]).fetchall()
-                return "pid %s, %s" % (client.pid, rows[:12])
+                return "client of pid %s, %s" % (client.pid, self.waiting())
         return None
+
+    def waiting(self):
+        """Who waits for whom; those that block without being blocked come first."""
+        with connect(self.dsn) as connection:
+            rows = connection.execute("""
+				SELECT pid, backend_type, state, wait_event, pg_blocking_pids(pid) AS by,
+					extract(epoch FROM clock_timestamp() - state_change)::int AS s,
+					left(query, 60) AS query
+				FROM pg_stat_activity WHERE pid <> pg_backend_pid()
+				""").fetchall()
+        blockers = {pid for row in rows for pid in row["by"]}
+        rows = [row for row in rows if row["by"] or row["pid"] in blockers
+                or row["state"] == "active"]
+        rows.sort(key=lambda row: (bool(row["by"]), -(row["s"] or 0)))
+        return "; ".join("%(pid)s %(backend_type)s %(state)s %(wait_event)s by %(by)s"
+                         " %(s)s s: %(query)s" % row for row in rows)
 
     def join(self, name, clients, others, hung):
         self.claims.that(hung is None, "%s: nobody hangs" % name, hung)
@@ -298,6 +308,10 @@ class Run:
         wrong = []
         with connect(self.dsn) as connection:
             self.claims.that(self.quiet(connection), "%s: every hold expires" % name)
+            for account in FROZEN:  # where the manager was disturbed in between
+                connection.execute("SELECT teller.unfreeze_account(1, %s) FROM teller.account"
+                                   " WHERE account_id = %s AND status LIKE 'frozen%%'",
+                                   [account, account])
             for row in connection.execute(BALANCES).fetchall():
                 if row["minimum"] is not None:
                     self.edge(connection, row["id"], WORLD,

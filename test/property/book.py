@@ -155,6 +155,9 @@ class Layer:
         self.deltas = []  # of hot accounts
         self.uses = []  # of hot accounts
 
+    def uses_account(self, number):
+        return bool(self.locks & {("alone", number), ("shared", number)})
+
     def absorb(self, layer):
         """What was done in a layer above stays, with all else of this one."""
         self.changes.update(layer.changes)
@@ -259,8 +262,9 @@ class Session:
         self.failed = False
         self.waiting = None  # the call that waits for another session
         self.awaited = None  # the lock of ours that another session waits for
-        self.wanted = None  # the lock that our call waits for
-        self.until = None  # or the transaction: a session and its first layer
+        self.awaits = None  # the session that our call waits for
+        self.wanted = None  # the lock that it waits for
+        self.until = None  # or the end: a session and a layer of it
 
     def locked(self, name):
         return any(name in layer.locks for layer in self.layers)
@@ -269,8 +273,22 @@ class Session:
         return [use for layer in self.layers for use in layer.uses
                 if (use.account, use.side) == (account, side)]
 
-    def ended(self, first_layer):
-        return not self.layers or self.layers[0] is not first_layer
+    def began(self, number):
+        """The layer in which we came to have a hot account alone, or if we do
+        not, to use it; and that lock.  Who waits for us waits for its end."""
+        for name in (("alone", number), ("shared", number)):
+            for layer in self.layers:
+                if name in layer.locks:
+                    return layer, name
+        return None, None
+
+    def awaited_layer(self, number):
+        """The whole transaction, if the savepoint had been released by then."""
+        layer, name = self.began(number)
+        return self.layers[0] if name in layer.released else layer
+
+    def ended(self, layer):
+        return not any(l is layer for l in self.layers)
 
 
 class Book:
@@ -324,11 +342,17 @@ class Book:
 
     def undo(self, session, layer):
         """Who waits for a lock of a savepoint that had been released by then
-        waits for the whole transaction, even if that part of it is undone.
-        That is so of rows; the lock of a hot account goes when it is undone."""
-        if (session.awaited in layer.released and layer is not session.layers[0]
-                and session.awaited[0] not in ("alone", "shared")):
-            session.layers[0].locks.add(session.awaited)
+        waits for the whole transaction, even if that part of it is undone."""
+        name = session.awaited
+        if name and name[0] in ("alone", "shared"):
+            began, lock = session.began(name[1])
+            name = ("alone", name[1])  # is in the way of both
+            if began is not layer:
+                return
+        else:
+            lock = name
+        if lock in layer.released and layer is not session.layers[0]:
+            session.layers[0].locks.add(name)
 
     def savepoint(self, session, name):
         session.layers.append(Layer(name))
@@ -345,27 +369,32 @@ class Book:
         while True:
             layer = session.layers.pop()
             session.layers[-1].absorb(layer)
+            session.layers[-1].released |= {
+                name for name in layer.locks if not self.had(session, name)}
             session.layers[-1].locks |= layer.locks
-            session.layers[-1].released |= layer.locks
             if layer.savepoint == name:
                 return
 
+    @staticmethod
+    def had(session, name):
+        """Of a hot account it counts when the use of it began."""
+        kind, number = name
+        return (kind == "alone" and session.locked(name)
+                or kind == "shared" and session.began(number)[0] is not None)
+
     # ---- locks -------------------------------------------------------------
 
-    def holder(self, session, name):
-        """The other session that has locked this name, or None.  Who waits for
-        a hot account alone is in the way of all who do not have it yet."""
+    def holders(self, session, name):
+        """The other sessions that have locked this name.  Who waits for a hot
+        account alone is in the way of all who do not have it yet."""
         others = [s for s in self.sessions.values() if s is not session]
-        for other in others:
-            if any(other.locked(n) for n in self.against(name)):
-                return other
-        if any(session.locked((kind, name[1])) for kind in ("alone", "shared")):
-            return None
-        for other in others:
-            if other.waiting and other.wanted in self.against(name) and (
-                    name[0] in ("alone", "shared")):
-                return other
-        return None
+        found = [other for other in others
+                 if any(other.locked(n) for n in self.against(name))]
+        if found or any(session.locked((kind, name[1])) for kind in ("alone", "shared")):
+            return found
+        return [other for other in others
+                if other.waiting and other.wanted in self.against(name)
+                and name[0] in ("alone", "shared")]
 
     @staticmethod
     def against(name):
@@ -379,20 +408,30 @@ class Book:
 
     def first_holder(self, session, names):
         """Whom a session that wants these locks, in this order, waits for."""
-        return next(filter(None, (self.holder(session, n) for n in names)), None)
+        for name in names:
+            others = self.holders(session, name)
+            if others:
+                return others[0]
+        return None
 
     def acquire(self, session, names):
-        """Take the locks in this order; the first session in the way, or None."""
-        for other in self.sessions.values():
-            if session.waiting:
-                other.awaited = None
+        """Take the locks in this order; the sessions in the way of the first
+        that cannot be had."""
         for name in names:
-            other = self.holder(session, name)
-            if other is not None:
-                other.awaited = session.wanted = name
-                return other
+            others = self.holders(session, name)
+            if others:
+                session.wanted = name
+                self.set_awaited(session, others[0])
+                return others
             session.layers[-1].locks.add(name)
-        return None
+        if session.waiting:
+            self.set_awaited(session, None)
+        return []
+
+    def set_awaited(self, session, awaited):
+        """Only one call waits at a time, for one of the others."""
+        for other in self.sessions.values():
+            other.awaited = session.wanted if other is awaited else None
 
 
 def money(units, scale):

@@ -211,7 +211,7 @@ class Driver:
             self.book.begin(session)
         view = self.book.view(session)
         expected = evaluate(self.book, view, call)
-        in_the_way = [n for n in wants(view, call) if self.book.holder(session, n)]
+        in_the_way = [n for n in wants(view, call) if self.book.holders(session, n)]
         if not in_the_way and not expected.early:
             in_the_way = undecided(self.book, session, call)
         if in_the_way and (self.waiting or expected.early or call.function == "expire_due"):
@@ -310,54 +310,52 @@ class Driver:
     def leave_waiting(self, session, call):
         sql, parameters = self.statement(call)
         connection = self.server.connections[session.name]
-        other = self.book.acquire(session, wants(self.book.view(session), call))
+        others = self.book.acquire(session, wants(self.book.view(session), call))
         session.waiting = self.waiting = Waiting(connection, call, sql, parameters)
         self.waiting.session = session
         self.waiting.start()
         self.server.seen[call.function, "waited"] += 1
-        if other is None:
+        if others:
+            self.wait_for_lock(session, others)
+        else:
             self.wait_for_end(session, undecided(self.book, session, call))
-            return
-        until = time.monotonic() + PATIENCE_S
-        blocker = self.server.connections[other.name].info.backend_pid
-        while blocker not in self.blockers(connection):
-            if not self.waiting.is_alive():
-                raise self.difference(session, call, "it waits for " + other.name,
-                                      self.waiting.result)
-            if time.monotonic() > until:
-                raise self.difference(session, call, "it waits for " + other.name,
-                                      "it waits for %s" % self.blockers(connection))
-        self.note(session, self.written(call), "waits for " + other.name)
 
-    def wait_for_end(self, session, others):
-        """Its call waits for the transaction of one of these, as the server
-        chooses, to its end, also if part of that is rolled back."""
-        call = self.waiting.call
+    def wait_for_lock(self, session, others):
+        """Its call waits for one of these, as the server chooses."""
+        found = self.find_blocker(session, others)
+        self.book.set_awaited(session, found)
+        if found is not session.awaits:
+            self.note(session, self.written(self.waiting.call), "waits for " + found.name)
+        session.awaits = found
+
+    def find_blocker(self, session, others):
+        """The one of these that it waits for; it must be one of them."""
+        call, connection = self.waiting.call, self.server.connections[session.name]
         names = " or ".join(other.name for other in others)
         pids = {self.server.connections[other.name].info.backend_pid: other
                 for other in others}
         until = time.monotonic() + PATIENCE_S
-        found = None
-        while found is None:
-            found = next(filter(None, map(pids.get, self.awaited_transactions(
-                self.server.connections[session.name]))), None)
-            if found is None and not self.waiting.is_alive():
-                raise self.difference(session, call, "it waits for the end of " + names,
+        while True:
+            blockers = self.blockers(connection)
+            found = next(filter(None, map(pids.get, blockers)), None)
+            if found is not None:
+                return found
+            if not self.waiting.is_alive():
+                raise self.difference(session, call, "it waits for " + names,
                                       self.waiting.result)
             if time.monotonic() > until:
-                raise self.difference(session, call, "it waits for the end of " + names,
-                                      "it waits, but not for that")
-        session.until, session.wanted = (found, found.layers[0]), None
-        self.note(session, self.written(call), "waits for the end of " + found.name)
-        self.server.seen[call.function, "undecided"] += 1
+                raise self.difference(session, call, "it waits for " + names,
+                                      "it waits for %s" % blockers)
 
-    def awaited_transactions(self, connection):
-        """The sessions for whose whole transaction it waits."""
-        return [row["pid"] for row in self.server.eye.execute(
-            "SELECT a.pid FROM pg_locks AS l JOIN pg_stat_activity AS a"
-            " ON a.backend_xid = l.transactionid"
-            " WHERE l.pid = %s AND l.locktype = 'transactionid' AND NOT l.granted",
-            (connection.info.backend_pid,)).fetchall()]
+    def wait_for_end(self, session, ends):
+        """Its call waits for one of these sessions, as the server chooses, until
+        what it did of the account has ended."""
+        found = self.find_blocker(session, [other for other, _ in ends])
+        session.until = next(end for end in ends if end[0] is found)
+        session.wanted = None
+        self.note(session, self.written(self.waiting.call),
+                  "waits for the end of " + found.name)
+        self.server.seen[self.waiting.call.function, "undecided"] += 1
 
     def blockers(self, connection):
         return self.server.eye.execute(
@@ -373,9 +371,10 @@ class Driver:
         if session.until and not session.until[0].ended(session.until[1]):
             return
         session.until = None
-        if self.book.acquire(session, wants(view, waiting.call)) is not None:
+        others = self.book.acquire(session, wants(view, waiting.call))
+        if others:
+            self.wait_for_lock(session, others)
             return
-        others = []
         if not evaluate(self.book, view, waiting.call).early:
             others = undecided(self.book, session, waiting.call)
         if others:
@@ -384,7 +383,7 @@ class Driver:
         waiting.join(PATIENCE_S + 1)
         if waiting.is_alive():
             raise self.difference(session, waiting.call, "it goes on", "it still waits")
-        self.waiting = session.waiting = None
+        self.waiting = session.waiting = session.awaits = None
         expected = evaluate(self.book, view, waiting.call)
         self.finish(session, waiting.call, expected, waiting.result)
 

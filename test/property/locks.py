@@ -162,7 +162,8 @@ def is_stale(view, call):
 
 
 def undecided(book, session, call):
-    """The sessions whose transactions decide; none if it is decided now."""
+    """The sessions that decide by how they end, and the layer whose end that is;
+    none if it is decided now."""
     view = book.view(session)
     if is_alone(call) or known(view, call.key) is not None or is_stale(view, call):
         return []
@@ -178,7 +179,8 @@ def undecided(book, session, call):
             continue
         if amount > best:
             return []
-        return [s for s in book.sessions.values() if s is not session
+        return [(s, s.awaited_layer(number)) for s in book.sessions.values()
+                if s is not session
                 and (s.uses(number, "debit") or s.uses(number, "credit"))]
     return []
 

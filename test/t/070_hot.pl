@@ -161,10 +161,64 @@ ok( $node->poll_query_until('shop',
 setting('teller.wait_point', '');
 row_is(2, 1090, 'its successor folds');
 
+# ---- the gate: who uses an account, and who has it alone ----
+
+# begin(SESSION, SQL): does not wait for its end; finish is all that it said.
+sub begin
+{
+	my ($session, $sql) = @_;
+
+	$session->query_until(qr/begun/, "\\echo begun\n$sql;\n");
+	return;
+}
+
+sub finish
+{
+	my ($session) = @_;
+
+	return $session->query_until(qr/ended/, "\\echo ended\n");
+}
+
+sub waits
+{
+	my ($event) = @_;
+
+	return $node->poll_query_until('shop', qq{
+		SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = '$event'
+			AND query LIKE '%teller.transfer%' AND pid <> pg_backend_pid()});
+}
+
+my @guests = map { $node->background_psql('shop', on_error_stop => 0) } (1, 2);
+setting('teller.wait_point', 'hot_looked');
+ok( $node->poll_query_until('shop',
+		q{SELECT current_setting('teller.wait_point') = 'hot_looked'}),
+	'sessions will stop after the look at the row');
+begin($guests[0], pay(2, 9, 10));
+ok(waits('Extension'), 'one has');
+is(sqlstate(q{SELECT teller.freeze_account(1, 2, 'debit')}), '', 'then the row is changed');
+setting('teller.wait_point', '');
+like(finish($guests[0]), qr/denied/, 'and looked at again');
+sql('SELECT teller.unfreeze_account(1, 2)');
+
+sub all_to { my ($to) = @_; return "SELECT amount FROM teller.transfer_up_to(1, 2, $to, 5)"; }
+
+$guests[0]->query_safe(q{SET deadlock_timeout = '100s'});
+$guests[$_]->query_safe('BEGIN;' . pay(2, 8 + $_, 1)) for (0, 1);
+begin($guests[0], all_to(8));
+ok(waits('transactionid'), 'one of two wants the account for itself');
+begin($guests[1], all_to(9));
+finish($guests[1]);
+like($guests[1]->{stderr}, qr/deadlock detected/, 'if both do, one of them is told');
+like(finish($guests[0]), qr/5\.00/, 'and the other one has it');
+$_->query('ROLLBACK') for @guests;
+$_->quit for @guests;
+
 # ---- prepared transactions ----
 
 is(sqlstate('BEGIN;' . pay(2, 9, 10) . ";PREPARE TRANSACTION 'x'"),
 	'0A000', 'a transaction that moved money of a hot account is not prepared');
+is(sqlstate("BEGIN; SELECT teller.set_limits(1, 2, 1, NULL); PREPARE TRANSACTION 'x'"),
+	'0A000', 'nor is one that changed it');
 is(sqlstate('BEGIN; SAVEPOINT s;' . pay(2, 9, 10) .
 			"; ROLLBACK TO s; PREPARE TRANSACTION 'x'; ROLLBACK PREPARED 'x'"),
 	'', 'one that took it back may be');

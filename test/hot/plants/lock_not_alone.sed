@@ -1,4 +1,4 @@
-# a change of an account does not wait for those who use it
-# file: src/account.c
-# specs: hot_switch hot_limit
-/^lock_hot_row(/,/^}/s/hot_lock(set->ledger, account->id, true);/hot_lock(set->ledger, account->id, false);/
+# a call that needs an account for itself does not wait for those who use it
+# file: src/hot_gate.c
+# specs: hot_switch hot_limit hot_gate
+/^hot_gate_enter(/,/^}/s/^	if (alone)$/	if (false)/
