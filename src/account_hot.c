@@ -198,11 +198,10 @@ wait_for(const HotAsk *ask)
 				 errmsg("could not serialize access due to concurrent update"),
 				 errdetail("What a hot account has depends on transactions in flight."),
 				 errhint("Repeat the transaction.")));
+	CHECK_FOR_INTERRUPTS();
 	holder = hot_holder(ask->use);
 	if (TransactionIdIsValid(holder))
 		XactLockTableWait(holder, NULL, NULL, XLTW_None);
-	else
-		CHECK_FOR_INTERRUPTS();
 }
 
 static Denial *

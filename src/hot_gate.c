@@ -99,6 +99,14 @@ other_alone(const HotEntry *entry)
 	return entry->alone_xid;
 }
 
+/* Whatever becomes of it, the session can be cancelled. */
+static void
+wait_for(TransactionId other)
+{
+	CHECK_FOR_INTERRUPTS();
+	XactLockTableWait(other, NULL, NULL, XLTW_None);
+}
+
 static bool
 is_guest(const HotEntry *entry)
 {
@@ -123,7 +131,7 @@ hot_gate_look(const HotKey *key)
 		LWLockRelease(&visit->entry->lock);
 		if (!TransactionIdIsValid(other))
 			return turn;
-		XactLockTableWait(other, NULL, NULL, XLTW_None);
+		wait_for(other);
 	}
 }
 
@@ -184,7 +192,7 @@ await_guests(HotEntry *entry)
 		LWLockRelease(&entry->lock);
 		if (!TransactionIdIsValid(other))
 			return next;
-		XactLockTableWait(other, NULL, NULL, XLTW_None);
+		wait_for(other);
 	}
 }
 
@@ -200,7 +208,7 @@ hot_gate_enter(const HotKey *key, bool alone, uint64 turn)
 	{
 		if (!TransactionIdIsValid(other))
 			return false;
-		XactLockTableWait(other, NULL, NULL, XLTW_None);
+		wait_for(other);
 	}
 	if (alone && visit->alone_level == 0)
 	{

@@ -113,8 +113,13 @@ row_is(2, 5, 'the worker folds what a crash left unfolded');
 my $long = $node->background_psql('shop', on_error_stop => 0);
 $long->query_safe('BEGIN');
 is($long->query_safe(pay(7, 2, 1000)), 'posted', 'a long transaction begins');
+setting('teller.wait_point', 'fold_epoch_closed');
 my $hold = sql(q{SELECT id FROM teller.hold(1, 2, 9, 5, ttl => '1 day')});
+ok( $node->poll_query_until('shop',
+		q{SELECT state = 'wait point: fold_epoch_closed' FROM teller.worker_status}),
+	'a fold begins another epoch');
 sql(pay(1, 2, 10));
+setting('teller.wait_point', '');
 ok( $node->poll_query_until('shop',
 		'SELECT cardinality(open_epochs) > 0 FROM teller.account WHERE account_id = 2'),
 	'its epoch is listed as open');
