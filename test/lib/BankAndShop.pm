@@ -17,6 +17,7 @@ use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use PollAcrossRestarts;
 use Test::More;
 
 my $root = abs_path(dirname(__FILE__) . '/../..');

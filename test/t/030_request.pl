@@ -8,6 +8,7 @@ use IPC::Run;
 use PostgreSQL::Test::BackgroundPsql;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use PollAcrossRestarts;
 use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('main');

@@ -7,6 +7,7 @@ use warnings;
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use PollAcrossRestarts;
 use Test::More;
 
 my $conf = q{

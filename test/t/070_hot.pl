@@ -5,6 +5,7 @@ use warnings;
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use PollAcrossRestarts;
 use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('hot');

@@ -4,6 +4,7 @@ use warnings;
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use PollAcrossRestarts;
 use Test::More;
 
 my $primary = PostgreSQL::Test::Cluster->new('primary');
