@@ -1,7 +1,7 @@
 # the clock is read before the locks, and nothing holds it back
 # file: src/account.c
 # specs: due_hold
-/^account_set_lock(/,/^}/{
+/^account_set_lock_as(/,/^}/{
 	s/set->ledger = ledger;/&\
 	set->now = clock_read();/
 	s/^	set->now = clock_read();$//

@@ -1,18 +1,11 @@
-# after a wait the row is read in the statement's old snapshot
+# after a wait the row is read as it was before
 # file: src/rel.c
 # specs: debit_debit capture_capture
-/^rel_lock_row(/,/^}/{
-	s/found = rel_lock_version(rel, snapshot, mode, slot);/{\
-		ItemPointerData tid;\
-		TupleTableSlot *old = rel_make_slot(rel);\
-\
-		&\
-		tid = slot->tts_tid;\
-		if (found \&\& rel_fetch(rel, GetActiveSnapshot(), nkeys, keys, old))\
-		{\
-			ExecCopySlot(slot, old);\
-			slot->tts_tid = tid;\
-		}\
-		ExecDropSingleTupleTableSlot(old);\
-	}/
+/^rel_lock_version(/,/^}/{
+	s/ItemPointerData tid = slot->tts_tid;/&\
+	ItemPointerData first = tid;/
+	s/\*changed = failure.traversed;/&\
+			if (failure.traversed \&\&\
+				table_tuple_fetch_row_version(rel->heap, \&first, SnapshotAny, slot))\
+				slot->tts_tid = tid;/
 }
