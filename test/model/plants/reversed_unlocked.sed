@@ -2,7 +2,7 @@
 # file: src/reverse.c
 # specs: reverse_reverse
 /^decide(/,/^}/{
-	s/Movement   \*movement = movement_begin(/Amount		early = reverse_remaining(original);\
+	s/Movement   \*movement = movement_begin_alone(/Amount		early = reverse_remaining(original);\
 	&/
 	s/remaining = reverse_remaining(original);/remaining = early;/
 }
