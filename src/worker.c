@@ -306,32 +306,29 @@ note_mismatch(const char *version)
 }
 
 /*
- * Lock the extension and see whether it is the one we know.  The lock is not
- * waited for: a wait could not be interrupted while replies are collected.
+ * Lock the extension and see whether it is the one we know.  The lock comes
+ * before the look, so that one look is enough.  It is not waited for: a wait
+ * could not be interrupted while replies are collected.
  */
 static bool
 extension_is_ours(void)
 {
 	ExtensionInfo info;
 
+	if (!OidIsValid(me.extension) && extension_lookup(&info))
+		me.extension = info.oid;
+	if (OidIsValid(me.extension) &&
+		!ConditionalLockDatabaseObject(ExtensionRelationId, me.extension, 0,
+									   AccessShareLock))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("extension pg_teller is locked by another command")));
 	if (!extension_lookup(&info))
 	{
 		finish(END_ABSENT);
 		return false;
 	}
-	if (!OidIsValid(me.extension))
-		me.extension = info.oid;
 	if (info.oid != me.extension)
-	{
-		finish(END_RENEWED);
-		return false;
-	}
-	if (!ConditionalLockDatabaseObject(ExtensionRelationId, info.oid, 0,
-									   AccessShareLock))
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("extension pg_teller is locked by another command")));
-	if (!extension_lookup(&info) || info.oid != me.extension)
 	{
 		finish(END_RENEWED);
 		return false;
