@@ -29,7 +29,8 @@ def arguments():
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--accounts", type=int, default=100000)
-    parser.add_argument("--settle", type=int, default=2000)
+    parser.add_argument("--settle", type=int, default=8000,
+                        help="withdrawals that one round settles")
     parser.add_argument("--items", type=int, default=128000,
                         help="of the batches that one round posts")
     parser.add_argument("--seed", type=int, default=1)
