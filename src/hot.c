@@ -415,7 +415,8 @@ load(HotEntry *entry)
 	entry->gauges[HOT_DEBIT].due_read = entry->gauges[HOT_CREDIT].due_read =
 		Max(row.last_at, tail.last_at);
 	entry->epoch = Max(row.folded, tail.last_epoch) + 1;
-	entry->settled = tail.nrows > 0 || row.nopen > 0 ? 1 : 0;
+	if (tail.nrows > 0 || row.nopen > 0)
+		entry->settled = entry->folded + 1;
 	return row.own;
 }
 

@@ -188,6 +188,7 @@ add_entry(const HotKey *key)
 	entry->alone_xid = InvalidTransactionId;
 	entry->turn = 0;
 	memset(entry->guests, 0, sizeof(HotGuest) * table->nguests);
+	entry->settled = entry->folded = 0;
 	hot_entry_forget(entry);
 	LWLockRelease(&table->lock);
 	return entry;
@@ -228,13 +229,16 @@ hot_entry_release(HotEntry *entry)
 void
 hot_entry_forget(HotEntry *entry)
 {
+	bool		unfolded = entry->settled != entry->folded;
+
 	Assert(LWLockHeldByMeInMode(&entry->lock, LW_EXCLUSIVE));
 	entry->state = HOT_UNKNOWN;
 	entry->posted = entry->pending[HOT_DEBIT] = entry->pending[HOT_CREDIT] = 0;
 	memset(entry->gauges, 0, sizeof(entry->gauges));
 	entry->epoch = 0;
 	memset(entry->epochs, 0, sizeof(entry->epochs));
-	entry->settled = entry->folded = 0;
+	entry->folded = 0;
+	entry->settled = unfolded ? 1 : 0;
 	ConditionVariableBroadcast(&entry->loaded);
 }
 

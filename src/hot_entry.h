@@ -120,7 +120,8 @@ extern void hot_entry_release(HotEntry *entry);
  * hot_entry_is_known: true if it is, with its lock held, as it is on entry;
  * waits while another process fills it.  False: the lock is released, and the
  * caller is to fill it and call hot_entry_loaded.  hot_entry_forget: it is
- * not known any more, or was not filled; with its lock.
+ * not known any more, or was not filled; with its lock.  That there is
+ * something to fold stays known: who has folded it may roll back.
  */
 extern bool hot_entry_is_known(HotEntry *entry);
 extern void hot_entry_loaded(HotEntry *entry);

@@ -219,6 +219,25 @@ like(finish($guests[0]), qr/5\.00/, 'and the other one has it');
 $_->query('ROLLBACK') for @guests;
 $_->quit for @guests;
 
+# ---- a change of the account that is rolled back ----
+
+my $change = $node->background_psql('shop', on_error_stop => 0);
+$long->query_safe('BEGIN');
+$long->query_safe(pay(7, 2, 9));
+begin($change, 'BEGIN; SELECT teller.set_limits(1, 2, -5, NULL)');
+ok( $node->poll_query_until('shop', q{
+		SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'transactionid'
+			AND query LIKE '%teller.set_limits%' AND pid <> pg_backend_pid()}),
+	'a change waits for who uses the account');
+$long->query_safe('COMMIT');
+finish($change);
+$change->query_safe('ROLLBACK');
+$change->quit;
+my $rolled_back = time;
+row_is(2, 1099, 'what it had folded, and was rolled back, the worker folds');
+cmp_ok(time - $rolled_back, '<', 30, 'and not when it looks at all tables again');
+sql(pay(2, 7, 9));
+
 # ---- prepared transactions ----
 
 is(sqlstate('BEGIN;' . pay(2, 9, 10) . ";PREPARE TRANSACTION 'x'"),
@@ -277,29 +296,65 @@ $node->safe_psql('postgres', 'DROP DATABASE shop');
 set_up();
 is(sql(pay(2, 9, 1)), 'denied', 'a new database has none of the money of the old one');
 
-# ---- dump and restore with a tail ----
+# ---- dump and restore with a tail and an open epoch ----
 
-setting('teller.fold_interval', '10min');
+sub stopped_in_a_fold
+{
+	my ($name) = @_;
+
+	return ok( $node->poll_query_until('shop',
+			q{SELECT state = 'wait point: fold_epoch_closed' FROM teller.worker_status}),
+		$name);
+}
+
+my $balances = q{SELECT a.account_id, b.* FROM teller.account AS a,
+	teller.balance(1, a.account_id) AS b ORDER BY 1};
+$long = $node->background_psql('shop', on_error_stop => 0);
+$long->query_safe('BEGIN');
+$long->query_safe(pay(7, 2, 1000));
+setting('teller.wait_point', 'fold_epoch_closed');
 sql(pay(1, 2, 50));
+stopped_in_a_fold('a fold begins another epoch');
+sql(pay(1, 2, 5));
+setting('teller.wait_point', '');
+row_is(2, 5, 'which is folded past the open one');
+setting('teller.wait_point', 'fold_epoch_closed');
 sql(pay(1, 3, 60));
-$node->restart;
+stopped_in_a_fold('the worker folds no more');
+sql(q{SELECT id FROM teller.hold(1, 3, 9, 4, ttl => '1 day')});
 sql(pay(2, 9, 8));
+is( sql('SELECT account_id, posted, cardinality(open_epochs) FROM teller.account WHERE account_id IN (2, 3) ORDER BY 1'),
+	"2|5.00|1\n3|0.00|", 'two rows lag, and one has an open epoch');
 my $dump = $node->basedir . '/dump.sql';
 command_ok([ 'pg_dump', '-d', $node->connstr('shop'), '-f', $dump ], 'a dump');
 $node->safe_psql('postgres', 'CREATE DATABASE restored');
 command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('restored'), '-f', $dump ],
 	'is restored');
-is(run_in('restored', posted(2)), '42.00', 'a dump carries what was not folded');
-is(run_in('restored', pay(2, 9, 42.01)), 'denied', 'and no more');
-is(run_in('restored', pay(2, 9, 42)), 'posted', 'and no less');
-is(sql(posted(2)), '42.00', 'the original keeps its own');
+is(run_in('restored', posted(2)), '47.00', 'a dump carries what was not folded');
+is(run_in('restored', $balances), sql($balances), 'and all balances');
+is(run_in('restored', 'SELECT * FROM teller.verify()'), '', 'it is sound');
+setting('teller.wait_point', '');
+$long->query_safe('COMMIT');
+$long->quit;
+is(run_in('restored', pay(2, 9, 47.01)), 'denied', 'it has no more');
+is(run_in('restored', pay(2, 9, 47)), 'posted', 'and no less');
+ok( $node->poll_query_until('restored',
+		'SELECT posted = 0 AND open_epochs IS NULL FROM teller.account WHERE account_id = 2'),
+	'its worker folds, what was in the open epoch too');
+$node->restart;    # a worker that starts looks at all tables
+ok( $node->poll_query_until('restored',
+		'SELECT posted = 60 AND pending_debit = 4 FROM teller.account WHERE account_id = 3'),
+	'also an account that nobody has used there');
+is(run_in('restored', 'SELECT * FROM teller.verify()'), '', 'it stays sound');
+is(sql(posted(2)), '1047.00', 'the original keeps its own');
+is(sql('SELECT * FROM teller.verify()'), '', 'and is sound');
 
 # ---- without preload ----
 
 $node->stop;
 $node->adjust_conf('postgresql.conf', 'shared_preload_libraries', "''");
 $node->start;
-is(sql(posted(2)), '42.00', 'without preload balances are still read');
+is(sql(posted(2)), '1047.00', 'without preload balances are still read');
 is(sqlstate(pay(2, 9, 1)), '55000', 'a hot account cannot be used');
 is(sqlstate('SELECT teller.set_hot(1, 2, false)'), '55000', 'nor switched');
 is(sqlstate('SELECT teller.set_limits(1, 2, 1, NULL)'), '55000', 'nor limited');
