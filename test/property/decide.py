@@ -14,7 +14,7 @@ from calls import (
     SKIP, Deadline, Denied, Id, Move, Outcome, Refused, account_of, amount_of,
     batch_row, canonical, check_range, collect, denied_row, hold_row, known,
     move_denials, movement_row, two_sides)
-from locks import KEYED, hold_accounts, net_of, net_of_post
+from locks import KEYED, asked_limits, hold_accounts, is_used, net_of, net_of_post
 
 WORDS = {"on_denial": ("raise", "return", "record"), "mode": ("atomic", "independent"),
          "by": ("recorded", "effective")}
@@ -528,6 +528,25 @@ def decide_open_account(book, view, call):
     view.put("account", Account(number, asked[0], scale, name, *limits, hot=hot,
                                 mixed=hot))
     return [{"open_account": number}]
+
+
+def decide_set_limits(book, view, call):
+    """A limit that the account is in breach of has to be forced on it."""
+    account = account_of(view, call.get("account"))
+    least, most = asked_limits(account, call)
+    if None not in (least, most) and least > most:
+        raise Refused("22023")
+    if (least, most) == (account.least, account.most):
+        return [{}]
+    if account.hot and is_used(view, account.id):
+        raise Refused("55000")
+    view.change("account", account.id, least=least, most=most)
+    account = view.get("account", account.id)
+    room = [units for units in (view.can_give(account), view.can_take(account))
+            if units is not None]
+    if min(room, default=0) < 0 and call.get("force") != "true":
+        raise Denied({"55000"})
+    return [{}]
 
 
 # ---- reading ---------------------------------------------------------------

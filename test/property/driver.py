@@ -33,7 +33,7 @@ TYPES = {
     "hold": "uuid", "id": "uuid", "batch_id": "uuid", "final": "boolean",
     "debit_accounts": "bigint[]", "credit_accounts": "bigint[]",
     "amounts": "numeric[]", "keys": "text[]", "expected_versions": "bigint[]",
-    "hot": "boolean", "after_version": "bigint", "max_rows": "int", "max_holds": "int",
+    "hot": "boolean", "force": "boolean", "after_version": "bigint", "max_rows": "int", "max_holds": "int",
 }
 WITHOUT_LEDGER = ("expire_due",)
 SESSIONS = "ABC"

@@ -41,7 +41,8 @@ class Audit:
 
     def accounts(self):
         want = {a.id: (money(a.posted, a.scale), money(a.pending_debit, a.scale),
-                       money(a.pending_credit, a.scale), a.version, a.name)
+                       money(a.pending_credit, a.scale), a.version, a.name,
+                       money(a.least, a.scale), money(a.most, a.scale))
                 for a in self.view.all("account")}
         hot = [a.id for a in self.view.all("account") if a.hot]
         until = time.monotonic() + PATIENCE_S
@@ -56,7 +57,8 @@ class Audit:
 
     def account_rows(self):
         return {r["account_id"]: (r["posted"], r["pending_debit"], r["pending_credit"],
-                                  r["version"], r["name"])
+                                  r["version"], r["name"], r["min_balance"],
+                                  r["max_balance"])
                 for r in self.rows("SELECT * FROM teller.account WHERE ledger_id = %s")}
 
     def hot_balances(self, when):

@@ -1,7 +1,7 @@
 """What a call locks, and what of a hot account it has to wait for.
 
 A normal account is locked as a row.  A hot one is shared; the calls that go by
-its exact balance have it alone.  Of a hot account that is shared, a call may
+its exact balance have it alone, and so has set_limits, which locks the row too.  Of a hot account that is shared, a call may
 also have to wait for a transaction in flight: if what the others have not
 committed yet decides whether there is enough.
 """
@@ -15,6 +15,8 @@ KEYED = ("transfer", "transfer_up_to", "transfer_from", "post", "reverse", "reve
 
 def wants(view, call):
     """The names that the call locks, in the order in which it waits for them."""
+    if call.function == "set_limits":
+        return limit_locks(view, call)
     keys = [key for key in [call.key] + list(call.get("keys") or ())
             if key is not None and known(view, key) is None]
     if call.function not in KEYED:
@@ -22,7 +24,8 @@ def wants(view, call):
     elif call.key is not None and not keys:
         return []
     return ([("key", key) for key in sorted(set(keys))]
-            + [(account_lock(view, call, n), n) for n in sorted(set(touched(view, call)))]
+            + [name for n in sorted(set(touched(view, call)))
+               for name in account_locks(view, call, n)]
             + [("hold", name) for name in sorted(holds_of(view, call))])
 
 
@@ -34,11 +37,38 @@ def is_alone(call):
         call.function == "post" and call.get("mode") == "independent")
 
 
-def account_lock(view, call, number):
+def account_locks(view, call, number):
+    """Who has a hot account alone uses it too, which set_limits does not."""
     account = view.get("account", number)
     if account is None or not account.hot:
-        return "account"
-    return "alone" if is_alone(call) else "shared"
+        return [("account", number)]
+    return [("alone", number), ("used", number)] if is_alone(call) else [("shared", number)]
+
+
+def is_used(view, number):
+    """The transaction has used this hot account."""
+    return any(layer.locks & {("shared", number), ("used", number)}
+               for layer in view.layers)
+
+
+def asked_limits(account, call):
+    """The limits that set_limits is asked for, in units; or Refused."""
+    return tuple(None if call.get(name) is None
+                 else amount_of(call.get(name), account.scale, None)
+                 for name in ("min_balance", "max_balance"))
+
+
+def limit_locks(view, call):
+    """The right to change the account, and if it is changed its row; of a hot
+    account, then, all of it."""
+    number = call.get("account")
+    account = view.get("account", number)
+    if account is None:
+        return []
+    names = [("limits", number)]
+    if asked_limits(account, call) != (account.least, account.most):
+        names += [("account", number)] + [("alone", number)] * account.hot
+    return names
 
 
 def holds_of(view, call):

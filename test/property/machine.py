@@ -56,8 +56,8 @@ items = st.lists(st.tuples(pairs, st.integers(1, 2000), keys, notes, versions),
 
 
 class Machine(RuleBasedStateMachine):
-    """server: set before a run, as are these two.  hot: there are hot accounts;
-    dues: holds may become due, as no worker is here that would expire them."""
+    """server: set before a run, as is dues: holds may become due, as no worker
+    is here that would expire them.  hot: there are hot accounts."""
 
     server = None
     hot = False
@@ -215,7 +215,8 @@ class Machine(RuleBasedStateMachine):
         view = self.book.view(taker)
         side, account = ("credit", 5) if taken == (8, 5) else ("debit", taken[0])
         sure, best = sure_and_best(self.book, taker, view.base("account", account), side)
-        units = (sure if edge == "sure" else best) + more
+        there = sure if edge == "sure" else best
+        units = 100 if there is None else there + more
         call = self.taking(view, function, taken, max(units, 1))
         if call is not None:
             self.act(taker.name, call)
@@ -524,7 +525,7 @@ class Machine(RuleBasedStateMachine):
         """Made hot, or no longer, or folded, while nobody has it."""
         if not any(session.locked((kind, account))
                    for session in self.book.sessions.values()
-                   for kind in ("account", "alone", "shared")):
+                   for kind in ("account", "alone", "shared", "limits")):
             self.guarded(self.driver.switch, account, stays)
 
     @rule(name=who, account=st.integers(1, 9))

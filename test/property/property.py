@@ -10,7 +10,7 @@ preloads pg_teller.  With a worker there (let teller.fold_interval be 10ms) hot
 accounts are folded all the time, but no hold becomes due: the worker would
 expire it beside the model.  Without one (max_worker_processes = 0) holds become
 due, and are expired by calls.  Not in the model: the order of a statement() of
-an account that is or was hot, which is read at the end only, and set_limits()
+an account that is or was hot, which is read at the end only, and set_hot()
 and the like while somebody uses it.  For many clients at once see test/hot.
 """
 
@@ -25,6 +25,7 @@ from hypothesis.internal.conjecture import engine
 from hypothesis.stateful import run_state_machine_as_test
 
 from driver import Difference, Server
+from hot_machine import HotMachine
 from locks import KEYED
 from machine import Machine
 
@@ -48,9 +49,9 @@ def parse():
     return parser.parse_args()
 
 
-def one_round(number, shrink):
+def one_round(kind, number, shrink):
     """The first difference that hypothesis finds, as short as it gets, or None."""
-    machine = seed(number)(type("Round", (Machine,), {}))
+    machine = seed(number)(type("Round", (kind,), {}))
     try:
         run_state_machine_as_test(machine, settings=settings(
             max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None,
@@ -74,14 +75,14 @@ def main():
         if not options.hot:
             sys.exit("a worker is here: it would expire holds beside the model")
         Machine.dues, server.folds = False, True
-    Machine.hot = options.hot
+    kind = HotMachine if options.hot else Machine
     server.eye.execute("SELECT teller.create_asset('USD', 2),"
                        " teller.create_asset('JPY', 0), teller.create_asset('BTC', 30)")
     server.tidy()
     started, number = time.monotonic(), options.seed
     claim = "every answer, refusal and balance is the model's"
     while server.calls < options.calls:
-        found = one_round(number, options.shrink_s > 0)
+        found = one_round(kind, number, options.shrink_s > 0)
         if found:
             shown = [line for line in found.splitlines() if line[1:3] == ": "]
             print("not ok - %s: seed %d, shown by %d statements" % (
@@ -111,10 +112,11 @@ def all_hot(seen):
     show(seen)
     undecided = sum(seen[function, "undecided"] for function in KEYED)
     switched = seen["set_hot", "answered"]
-    sound = undecided >= UNDECIDED and switched > 0
-    print("%s - %d calls waited for what was not certain of a hot account, and %d times"
-          " one became hot or was so no longer" % (
-              "ok" if sound else "not ok", undecided, switched))
+    limited = seen["set_limits", "waited"]
+    sound = undecided >= UNDECIDED and switched > 0 and limited > 0
+    print("%s - %d calls waited for what was not certain of a hot account, %d set its limits"
+          " and waited for those who used it, and %d times one became hot or was so no"
+          " longer" % ("ok" if sound else "not ok", undecided, limited, switched))
     return sound
 
 
