@@ -14,7 +14,7 @@ moved AS (
 	GROUP BY account),
 held AS (
 	SELECT account, side, sum(remaining) AS whole,
-		coalesce(sum(remaining) FILTER (WHERE expires_at > t), 0) AS binding
+		coalesce(sum(remaining) FILTER (WHERE expires_at > t OR expires_at IS NULL), 0) AS binding
 	FROM (SELECT debit_account, 'debit', amount - captured - released, expires_at
 		FROM teller.hold WHERE ledger_id = 1 AND state = 'open'
 		UNION ALL

@@ -29,6 +29,7 @@ class Client(threading.Thread):
         self.pid = None
         self.log = []  # calls
         self.holds = collections.deque(maxlen=12)
+        self.operations = collections.deque(maxlen=12)
         self.errors = collections.Counter()
         self.since = None  # when the present statement was sent
         self.longest = (0, "")
@@ -101,11 +102,13 @@ class Client(threading.Thread):
                 call.fate = fate
             if call.fate == "committed" and call.kind == "hold" and call.hold:
                 self.holds.append(call.hold)
+            if call.fate == "committed" and call.kind == "operation" and call.operation:
+                self.operations.append(call.operation)
         self.log += [call for call in calls if call.kind != "read"]
 
-    def make(self, calls):
+    def make(self, calls, call=None):
         """One call; its error goes on."""
-        call = self.mix.call(self.holds)
+        call = call or self.mix.call(self.holds, self.operations)
         calls.append(call)
         try:
             call.take(self.execute(call.sql, call.parameters).fetchall())
@@ -116,7 +119,7 @@ class Client(threading.Thread):
 
     def one_call(self, calls):
         try:
-            self.make(calls)
+            self.make(calls, self.mix.lone(self.holds, self.operations))
         except psycopg.Error:
             return "undone"
         return "committed"

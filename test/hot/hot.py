@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """
 Many clients on hot accounts and others, cancelled, ended and killed, while
-accounts are switched, limited and frozen under them.
+accounts are switched, limited and frozen under them.  Some of what they call
+are operations, which a bank beside the server carries out.
 
 Three phases: transactions of one call each, among which a deadlock is a bug;
 transactions of all sorts; the same while processes are killed with -9.  After
@@ -21,12 +22,14 @@ import time
 import psycopg
 from psycopg.rows import dict_row
 
+from bank import Bank
 from books import BALANCES, complaints
 from client import NEVER, Client
-from request import ACCOUNTS, IDS, LEDGER, OPENING, WORLD
+from request import ACCOUNTS, BANK, IDS, LEDGER, MIRROR, OPENING, WORLD
 
 HANG_S = 20
 FROZEN = (5, 8)  # accounts that the manager freezes
+SWITCHED = (5, MIRROR)  # and makes hot, or no longer
 
 
 class Claims:
@@ -116,8 +119,9 @@ class Manager(Repeater):
         kind = draw.choice(("hot", "hot", "limits", "freeze", "metadata", "prepare"))
         connection.execute("SET statement_timeout = '10s'")
         if kind == "hot":
-            connection.execute("SELECT teller.set_hot(1, 5, NOT hot) FROM teller.account"
-                               " WHERE ledger_id = 1 AND account_id = 5")
+            connection.execute("SELECT teller.set_hot(1, account_id, NOT hot)"
+                               " FROM teller.account WHERE ledger_id = 1 AND account_id = %s",
+                               [draw.choice(SWITCHED)])
         elif kind == "limits":
             connection.execute("SELECT teller.set_limits(1, 8, %s, %s)",
                                [draw.choice((0, 10, None)), draw.choice((300, 500, None))])
@@ -147,6 +151,16 @@ class Manager(Repeater):
         except psycopg.Error:
             connection.execute("ROLLBACK")
             raise
+
+
+class Payer(Repeater):
+    """Carries operations out."""
+
+    bank = None
+
+    def once(self, connection):
+        self.bank.serve(connection, clear=False)
+        self.done["claims"] += 1
 
 
 class Disturber(Repeater):
@@ -184,6 +198,7 @@ class Run:
         self.dsn = "host=%s port=%s user=postgres dbname=hot" % (
             options.socket, options.port)
         self.claims = Claims()
+        self.bank = Bank(options.seed)
         self.log = []
         self.errors = collections.Counter()
 
@@ -198,6 +213,10 @@ class Run:
                     "SELECT teller.open_account(1, %s, 'USD', min_balance => %s,"
                     " max_balance => %s, reentrancy => %s, hot => %s)",
                     [number, low, high, reentrancy, hot])
+            connection.execute("CREATE SERVER %s FOREIGN DATA WRAPPER teller_pull OPTIONS"
+                               " (can_lookup 'on', can_fence 'on')" % BANK)
+            connection.execute("SELECT teller.set_settlement_account(1, %s, %s)",
+                               [BANK, MIRROR])
             for number in IDS:
                 if number != WORLD:
                     connection.execute(
@@ -214,7 +233,7 @@ class Run:
         watcher = Watcher(self.dsn, stop, 0.15, seed)
         others = [kind(self.dsn, stop, every_s, seed) for kind, every_s in helpers]
         for other in others:
-            other.clients = clients
+            other.clients, other.bank = clients, self.bank
         for thread in clients + [watcher] + others:
             thread.start()
         hung = self.watch(stop, seconds, clients)
@@ -290,11 +309,12 @@ class Run:
     # ---- afterwards -------------------------------------------------------
 
     def quiet(self, connection):
-        """Until no open hold has a deadline."""
-        until = time.monotonic() + 30
+        """Until no hold is open: they have deadlines, or the bank ends them."""
+        until = time.monotonic() + 60
         while connection.execute("SELECT count(*) AS n FROM teller.hold"
                                  " WHERE state = 'open'").fetchall()[0]["n"]:
             connection.execute("SELECT teller.expire_due(1000)")
+            self.bank.serve(connection, clear=True)
             if time.monotonic() > until:
                 return False
             NEVER.wait(0.1)
@@ -307,7 +327,8 @@ class Run:
         """
         wrong = []
         with connect(self.dsn) as connection:
-            self.claims.that(self.quiet(connection), "%s: every hold expires" % name)
+            self.claims.that(self.quiet(connection),
+                             "%s: every hold and every operation ends" % name)
             for account in FROZEN:  # where the manager was disturbed in between
                 connection.execute("SELECT teller.unfreeze_account(1, %s) FROM teller.account"
                                    " WHERE account_id = %s AND status LIKE 'frozen%%'",
@@ -347,9 +368,8 @@ class Run:
                                        " teller.account AS a ON a.account_id = f.id"
                                        " WHERE a.posted <> f.posted").fetchall()
             self.claims.that(not wrong, "the accounts' rows are right then", wrong[:3])
-            if self.options.check_verify:
-                wrong = connection.execute("SELECT * FROM teller.verify()").fetchall()
-                self.claims.that(not wrong, "verify() finds nothing", wrong[:3])
+            wrong = connection.execute("SELECT * FROM teller.verify()").fetchall()
+            self.claims.that(not wrong, "verify() finds nothing", wrong[:3])
 
     def is_folded(self, connection):
         """No row of the journal is of an epoch that an account's row has not."""
@@ -371,16 +391,22 @@ class Run:
                 "SELECT id, metadata->>'tag' AS tag FROM teller.journal").fetchall()
             holds = {row["hold_id"]: row["state"] for row in connection.execute(
                 "SELECT hold_id, state FROM teller.hold").fetchall()}
+            operations = {row["nonce"] for row in connection.execute(
+                "SELECT nonce FROM teller.operation").fetchall()}
         ids = {row["id"] for row in rows}
         tags = collections.Counter(row["tag"] for row in rows if row["tag"])
         lost, risen, known = [], [], {"opening"}
         for call in self.log:
             known.update(call.tags if call.fate != "undone" else ())
+            known.update([call.nonce] if call.fate != "undone" else ())
             if call.fate == "committed":
                 lost += [i for i in call.ids if i not in ids]
                 lost += [t for t in call.tags if t not in tags]
                 if call.kind == "hold" and call.hold and call.hold not in holds:
                     lost.append(call.hold)
+                if call.kind == "operation" and call.operation and \
+                        call.nonce not in operations:
+                    lost.append(call.nonce)
                 if call.kind == "release" and call.state == "released" and \
                         holds.get(call.hold) != "released":
                     lost.append("release of %s" % call.hold)
@@ -389,30 +415,54 @@ class Run:
                 risen += [t for t in call.tags if t in tags]
                 if call.kind == "hold" and call.hold in holds:
                     risen.append(call.hold)
+                if call.kind == "operation" and call.nonce in operations:
+                    risen.append(call.nonce)
         doubled = [tag for tag, count in tags.items() if count > 1 and tag != "opening"]
-        stray = [tag for tag in tags if tag not in known]
+        stray = [tag for tag in [*tags, *operations] if tag not in known]
         self.claims.that(not lost, "what was answered and committed is there", lost[:5])
         self.claims.that(not risen, "what was undone is not there", risen[:5])
         self.claims.that(not doubled, "nothing is there twice", doubled[:5])
         self.claims.that(not stray, "nobody's row is there", stray[:5])
+
+    def claim_bank(self):
+        """The bank's book against ours."""
+        with connect(self.dsn) as connection:
+            rows = connection.execute("SELECT encode(memo, 'hex') AS memo, state, reason,"
+                                      " direction, amount FROM teller.operation").fetchall()
+            mirror = connection.execute("SELECT posted FROM teller.balance(1, %s)",
+                                        [MIRROR]).fetchall()[0]["posted"]
+        ends = collections.Counter(row["reason"] or row["state"] for row in rows)
+        figure("operations", dict(ends))
+        settled = {row["memo"]: (row["direction"], row["amount"]) for row in rows
+                   if row["state"] == "settled"}
+        wrong = set(settled.items()) ^ set(self.bank.paid.items())
+        self.claims.that(not wrong, "what is settled here the bank has paid, and nothing else",
+                         sorted(wrong)[:3])
+        self.claims.that(mirror == self.bank.has_now(),
+                         "the settlement account has what the bank has",
+                         "%s, and not %s" % (mirror, self.bank.has_now()))
 
     def run(self):
         options = self.options
         third = options.seconds / 3
         every = options.disturb_ms / 1000
         self.set_up()
-        self.phase("single", third, single=True, helpers=[(Manager, every)])
+        self.phase("single", third, single=True, helpers=[
+            (Manager, every), (Payer, every / 2)])
         self.claims.that(self.errors["40P01"] == 0,
                          "single: transactions of one call do not deadlock",
                          "%d did" % self.errors["40P01"])
         self.probe("single")
-        self.phase("mixed", third, helpers=[(Manager, every), (Disturber, every / 4)])
+        self.phase("mixed", third, helpers=[
+            (Manager, every), (Payer, every / 2), (Disturber, every / 4)])
         self.probe("mixed")
         if not options.no_crash:
             self.phase("crash", third, helpers=[
-                (Manager, every), (Disturber, every / 2), (Killer, max(third / 5, 2))])
+                (Manager, every), (Payer, every / 2), (Disturber, every / 2),
+                (Killer, max(third / 5, 2))])
             self.probe("crash")
         self.claim_told()
+        self.claim_bank()
         self.claim_books()
         print("%d passed, %d failed" % (self.claims.passed, self.claims.failed), flush=True)
         return 1 if self.claims.failed else 0
@@ -427,7 +477,6 @@ def main():
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--disturb-ms", type=float, default=200)
     parser.add_argument("--no-crash", action="store_true")
-    parser.add_argument("--check-verify", action="store_true")
     options = parser.parse_args()
     figure("seed", options.seed)
     sys.exit(Run(options).run())

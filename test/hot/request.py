@@ -4,6 +4,8 @@ import random
 
 LEDGER = 1
 WORLD = 100
+MIRROR = 9  # the negative of what we have at the bank
+BANK = "bank"  # the server
 
 # (id, hot, minimum, maximum, reentrancy): small amounts, so that limits are met
 ACCOUNTS = (
@@ -17,9 +19,10 @@ ACCOUNTS = (
     (8, True, 0, 500, "allow"),  # gets other limits, is frozen
     (11, False, 0, None, "allow"),
     (12, False, 0, 600, "allow"),
+    (MIRROR, True, None, None, "allow"),  # only operations move it
     (WORLD, False, None, None, "allow"),
 )
-IDS = [account[0] for account in ACCOUNTS]
+IDS = [account[0] for account in ACCOUNTS if account[0] != MIRROR]
 OPENING = 200  # what each but the world starts with
 LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 
@@ -27,7 +30,7 @@ LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 class Call:
     """
     One call.  tags: of the rows it writes, by their metadata.  ids, hold: what
-    its answer named.
+    its answer named; an operation is found by its nonce.
     """
 
     def __init__(self, kind, sql, parameters, tags=()):
@@ -37,13 +40,15 @@ class Call:
         self.tags = list(tags)
         self.ids = []  # rows of the journal
         self.hold = None  # a hold that was placed, or is asked about
+        self.nonce = None  # an operation's that was submitted
+        self.operation = None  # its id, or that of the one asked about
         self.state = None  # the state that the hold was said to have
         self.error = None
         self.fate = None  # committed, undone or unknown
 
     def take(self, rows):
         """The answer: names in it are to be found later, or not to be."""
-        if self.kind in ("transfer", "up_to", "capture"):
+        if self.kind in ("transfer", "early", "up_to", "capture"):
             self.ids = [row["id"] for row in rows if row["status"] != "denied"]
         elif self.kind == "post":
             self.ids = [row["id"] for row in rows if row["status"] != "denied"]
@@ -52,7 +57,9 @@ class Call:
             ]
         elif self.kind == "hold" and rows[0]["status"] == "open":
             self.hold = rows[0]["id"]
-        self.state = rows[0].get("status")
+        elif self.kind == "operation" and rows[0]["state"] != "denied":
+            self.operation = rows[0]["id"]
+        self.state = rows[0].get("status") or rows[0].get("state")
         if self.state == "denied" and self.kind != "post":
             self.tags = []
 
@@ -96,6 +103,43 @@ class Mix:
             [LEDGER, *self.pair(), self.amount(), tag, self.denial()],
             [tag],
         )
+
+    def early(self):
+        """Not within a transaction: it commits by itself."""
+        tag = self.tag()
+        return Call(
+            "early",
+            "CALL teller.transfer_early(%s, %s, %s, %s,"
+            " metadata => jsonb_build_object('tag', %s::text), on_denial => %s)",
+            [LEDGER, *self.pair(), self.amount(), tag, self.denial()],
+            [tag],
+        )
+
+    def operation(self):
+        """A withdrawal or a deposit; some are over before the bank hears of them."""
+        nonce = self.tag()
+        call = Call(
+            "operation",
+            "SELECT * FROM teller.%s" % self.random.choice(("withdraw", "withdraw", "deposit"))
+            + "(%s, %s, %s, %s, 'outside', %s, expires_in => %s::interval,"
+            " on_denial => %s)",
+            [
+                LEDGER,
+                self.pair()[0],
+                BANK,
+                self.amount(),
+                nonce,
+                self.random.choice(("1 s", "1 s", "1 minute")),
+                self.denial(),
+            ],
+        )
+        call.nonce = nonce
+        return call
+
+    def cancel(self, operation):
+        call = Call("cancel", "SELECT teller.cancel(%s, %s) AS state", [LEDGER, operation])
+        call.operation = operation
+        return call
 
     def up_to(self):
         tag = self.tag()
@@ -169,9 +213,19 @@ class Mix:
             [LEDGER, self.random.choice(IDS)],
         )
 
-    def call(self, holds):
-        """One call; holds: those that the client knows."""
+    def lone(self, holds, operations):
+        """A call that is a transaction of its own."""
+        if self.random.random() < 0.08:
+            return self.early()
+        return self.call(holds, operations)
+
+    def call(self, holds, operations):
+        """One call; holds and operations: those that the client knows."""
         draw = self.random.random()
+        if draw < 0.04:
+            return self.operation()
+        if draw < 0.05 and operations:
+            return self.cancel(self.random.choice(operations))
         if draw < 0.42:
             return self.transfer()
         if draw < 0.50 and not self.crowded:
