@@ -440,10 +440,10 @@ account_write_metadata(AccountSet *set, const Account *account,
 	rel_update(set->rel, account->slot, values, nulls, replace);
 }
 
-Account *
-account_peek(int64 ledger, int64 id, Snapshot snapshot)
+static Account *
+peek(int64 ledger, int64 id, Snapshot snapshot, LOCKMODE lockmode)
 {
-	Rel		   *rel = rel_open(REL_ACCOUNT, AccessShareLock);
+	Rel		   *rel = rel_open(REL_ACCOUNT, lockmode);
 	TupleTableSlot *slot = rel_make_slot(rel);
 	Snapshot	newest = snapshot == NULL ?
 		RegisterSnapshot(GetLatestSnapshot()) : NULL;
@@ -461,6 +461,18 @@ account_peek(int64 ledger, int64 id, Snapshot snapshot)
 	ExecDropSingleTupleTableSlot(slot);
 	rel_close(rel);
 	return account;
+}
+
+Account *
+account_peek(int64 ledger, int64 id, Snapshot snapshot)
+{
+	return peek(ledger, id, snapshot, AccessShareLock);
+}
+
+Account *
+account_peek_first(int64 ledger, int64 id)
+{
+	return peek(ledger, id, NULL, RowExclusiveLock);
 }
 
 /* ---- tests ------------------------------------------------------------ */

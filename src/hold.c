@@ -91,7 +91,7 @@ hold_lock_sides(int64 ledger, int64 debit, int64 credit)
 
 	/* From here on nobody gives the credit account a maximum or closes it. */
 	hold_enter();
-	peeked = account_peek(ledger, credit, NULL);
+	peeked = account_peek_first(ledger, credit);
 	if (peeked == NULL)
 		account_raise_missing(ledger, credit);
 	movement = movement_begin(ledger, accounts, peeked->has_max ? 2 : 1);
