@@ -123,6 +123,32 @@ SELECT status, reason FROM teller.transfer(431, 2, 3, 20.01, on_denial => 'retur
 SELECT status FROM teller.transfer(431, 2, 3, 20);
 SELECT * FROM teller.balance(431, 2);
 
+-- transfer_early moves it too, with no version on its side.
+CALL teller.transfer_early(431, 1, 2, 15, key => 'early in') \gset
+\echo :status :{?debit_version} :credit_balance :{?credit_version} :replayed
+CALL teller.transfer_early(431, 2, 5, 10, key => 'early out') \gset first_
+\echo :first_status :first_debit_balance :{?first_debit_version} :first_credit_balance :{?first_credit_version}
+SELECT debit_version, credit_version, debit_epoch IS NULL, credit_epoch IS NULL
+FROM teller.journal WHERE ledger_id = 431 AND id = :'first_id';
+CALL teller.transfer_early(431, 2, 5, 10, key => 'early out') \gset
+SELECT :'id' = :'first_id', :'replayed', replayed FROM teller.transfer(431, 2, 5, 10, key => 'early out');
+CALL teller.transfer_early(431, 2, 3, 5.01);
+CALL teller.transfer_early(431, 2, 3, 5.01, on_denial => 'return') \gset
+\echo :status :reason
+CALL teller.transfer_early(431, 1, 4, 0.01);
+CALL teller.transfer_early(431, 2, 3, 1, expected_version => 0);
+CALL teller.transfer_early(431, 2, 3, 1, min_after => 14.01);
+BEGIN;
+CALL teller.transfer_early(431, 2, 3, 1);
+ROLLBACK;
+CALL teller.transfer_early(431, 2, 3, 5, min_after => 10) \gset
+\echo :status :debit_balance :{?debit_version}
+SELECT * FROM teller.balance(431, 2);
+
+-- Nor is a version told where it is changed.
+SELECT pg_temp.says($$SELECT teller.set_limits(431, 2, 10.01, NULL)$$);
+SELECT pg_temp.says($$SELECT teller.close_account(431, 2)$$);
+
 -- Only the owner's.
 CREATE ROLE regress_hot;
 GRANT USAGE ON SCHEMA teller TO regress_hot;

@@ -547,11 +547,10 @@ account_available(AccountSet *set, const Account *account)
 					  due);
 }
 
-/* A hot account has no version to tell. */
-static char *
-version_text(const Account *account)
+char *
+account_version_text(const Account *account)
 {
-	if (account->use >= 0)
+	if (account->hot)
 		return pstrdup("");
 	return psprintf("; version %lld", (long long) account->version);
 }
@@ -570,7 +569,7 @@ account_deny_funds(const Account *account, Amount available, Amount amount)
 								account->asset,
 								amount_to_text(account->min, account->scale),
 								amount_to_text(amount, account->scale),
-								version_text(account)),
+								account_version_text(account)),
 					   unfunded ? pstrdup("Nothing was ever paid into this account. Fund it from an account opened with min_balance => NULL.") : NULL);
 }
 
@@ -604,7 +603,7 @@ account_deny_limit(const Account *account, Amount reserved, Amount amount)
 								account->asset,
 								amount_to_text(account->max, account->scale),
 								amount_to_text(amount, account->scale),
-								version_text(account)),
+								account_version_text(account)),
 					   NULL);
 }
 

@@ -172,6 +172,9 @@ extern Denial *account_test_version(const Account *account,
 extern void account_check_pair(int64 debit, int64 credit);
 extern void account_check_assets(const Account *debit, const Account *credit);
 
+/* For a detail: "; version 7", or nothing: a hot account has none. */
+extern char *account_version_text(const Account *account);
+
 /* The two denials of a limit, with the balance that is told. */
 extern Denial *account_deny_funds(const Account *account, Amount available,
 								  Amount amount);

@@ -141,13 +141,13 @@ raise_breach(const LimitChange *change, bool minimum, Amount balance)
 					(long long) account->id, (long long) account->ledger) :
 			 errmsg("account %lld of ledger %lld has more than max_balance",
 					(long long) account->id, (long long) account->ledger),
-			 errdetail("%s %s %s, asked for a %s of %s; version %lld.",
+			 errdetail("%s %s %s, asked for a %s of %s%s.",
 					   minimum ? "Available" : "Posted and pending credits",
 					   amount_to_text(balance, account->scale),
 					   account->asset, minimum ? "minimum" : "maximum",
 					   amount_to_text(minimum ? account->min : account->max,
 									  account->scale),
-					   (long long) account->version),
+					   account_version_text(account)),
 			 errhint("With force => true the limit is set all the same; until the account is within it, only movements towards it are accepted.")));
 }
 

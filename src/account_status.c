@@ -236,9 +236,9 @@ check_empty(const LimitChange *change)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("account %lld of ledger %lld has a balance and cannot be closed",
 						(long long) account->id, (long long) account->ledger),
-				 errdetail("Its posted balance is %s %s; version %lld.",
+				 errdetail("Its posted balance is %s %s%s.",
 						   amount_to_text(account->posted, account->scale),
-						   account->asset, (long long) account->version),
+						   account->asset, account_version_text(account)),
 				 errhint("Bring it to zero first.")));
 }
 

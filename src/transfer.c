@@ -51,12 +51,12 @@ deny_after(const Movement *movement, bool too_little, Amount available,
 								(long long) account->id,
 								(long long) account->ledger,
 								too_little ? "little" : "much"),
-					   psprintf("Available would be %s %s, %s is %s; version %lld.",
+					   psprintf("Available would be %s %s, %s is %s%s.",
 								amount_to_text(available, account->scale),
 								account->asset,
 								too_little ? "min_after" : "max_after",
 								amount_to_text(bound, account->scale),
-								(long long) account->version),
+								account_version_text(account)),
 					   NULL);
 }
 
