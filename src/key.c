@@ -183,26 +183,67 @@ key_add_request_time(FunctionCallInfo fcinfo, int arg, KeyCall *call)
 				 call->request_time);
 }
 
+/* The order of names in a stored object: the shorter ones first. */
+static bool
+is_before(const JsonbValue *a, const JsonbValue *b)
+{
+	if (a->val.string.len != b->val.string.len)
+		return a->val.string.len < b->val.string.len;
+	return memcmp(a->val.string.val, b->val.string.val, a->val.string.len) < 0;
+}
+
+/*
+ * The object of these pairs, whose names all differ.  Scalars, which is what
+ * nearly all calls have, go in at their place; the parser's stack unpacks the
+ * rest.
+ */
+static Jsonb *
+object_of(JsonbPair *pairs, int count)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue	object = {.type = jbvObject};
+	bool		scalars = true;
+
+	for (int i = 0; i < count; i++)
+	{
+		JsonbPair	pair = pairs[i];
+		int			place = i;
+
+		for (; place > 0 && is_before(&pair.key, &pairs[place - 1].key); place--)
+			pairs[place] = pairs[place - 1];
+		pairs[place] = pair;
+		scalars = scalars && IsAJsonbScalar(&pair.value);
+	}
+	object.val.object.nPairs = count;
+	object.val.object.pairs = pairs;
+	if (scalars)
+		return JsonbValueToJsonb(&object);
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < count; i++)
+	{
+		pushJsonbValue(&state, WJB_KEY, &pairs[i].key);
+		pushJsonbValue(&state, WJB_VALUE, &pairs[i].value);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
 Jsonb *
 key_arguments(const KeyCall *call)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue *object;
+	JsonbPair	pairs[KEY_MAX_ARGUMENTS] = {0};
+	int			count = 0;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < call->count; i++)
 	{
-		JsonbValue	name;
-
 		/* So an argument that a later version adds changes no fingerprint. */
 		if (call->values[i].type == jbvNull)
 			continue;
-		set_string(&name, (char *) call->names[i], strlen(call->names[i]));
-		pushJsonbValue(&state, WJB_KEY, &name);
-		pushJsonbValue(&state, WJB_VALUE, (JsonbValue *) &call->values[i]);
+		set_string(&pairs[count].key, (char *) call->names[i],
+				   strlen(call->names[i]));
+		pairs[count++].value = call->values[i];
 	}
-	object = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	return JsonbValueToJsonb(object);
+	return object_of(pairs, count);
 }
 
 bytea *
@@ -341,25 +382,20 @@ column_from_json(Oid type, const JsonbValue *v)
 Jsonb *
 key_row_to_json(TupleDesc desc, const Datum *values, const bool *nulls)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue *object;
+	JsonbPair  *pairs = palloc0(sizeof(JsonbPair) * desc->natts);
+	int			count = 0;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
-		JsonbValue	name,
-					value;
 
 		if (nulls[i] || strcmp(NameStr(att->attname), "replayed") == 0)
 			continue;
-		set_string(&name, NameStr(att->attname), strlen(NameStr(att->attname)));
-		value = column_to_json(att->atttypid, values[i]);
-		pushJsonbValue(&state, WJB_KEY, &name);
-		pushJsonbValue(&state, WJB_VALUE, &value);
+		set_string(&pairs[count].key, NameStr(att->attname),
+				   strlen(NameStr(att->attname)));
+		pairs[count++].value = column_to_json(att->atttypid, values[i]);
 	}
-	object = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	return JsonbValueToJsonb(object);
+	return object_of(pairs, count);
 }
 
 void
