@@ -193,7 +193,14 @@ rel_plan_index(RelPlan *plan, RelIndex *index, Oid oid)
 	index->name = pstrdup(RelationGetRelationName(rel));
 	index->odd = rel->rd_rel->relam != BTREE_AM_OID ||
 		info->ii_Expressions != NIL;
-	if (!index->odd)
+	if (index->odd)
+	{
+		/* Entries that have to be computed are prepared for anew each time. */
+		if (info->ii_Expressions == NIL && info->ii_Predicate == NIL &&
+			!info->ii_Unique)
+			index->info = info;
+	}
+	else
 	{
 		index->info = info;
 		if (info->ii_Predicate != NIL)

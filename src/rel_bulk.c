@@ -256,7 +256,7 @@ bulk_write_chunk(RelBulk *bulk)
 		RelIndex   *index = &rel->plan->indexes[i];
 
 		if (index->odd)
-			rel_insert_odd(rel, rel_index(rel, i), bulk->slots, bulk->pending);
+			rel_insert_odd(rel, i, bulk->slots, bulk->pending);
 		else if (index->info->ii_ReadyForInserts)
 			bulk_collect(bulk, index, &bulk->indexes[i]);
 	}

@@ -22,7 +22,7 @@ typedef struct RelIndex
 	Oid			oid;
 	const char *name;
 	bool		odd;			/* not a B-tree, or over expressions */
-	IndexInfo  *info;			/* how entries are formed; NULL if odd */
+	IndexInfo  *info;			/* how entries are formed, or NULL: odd */
 	ExprState  *predicate;		/* NULL unless the index is partial */
 	RegProcedure equal[REL_MAX_KEYS];	/* to look entries up */
 } RelIndex;
@@ -68,8 +68,8 @@ extern void rel_index_rescan(Rel *rel, int which, IndexScanDesc scan,
 extern void rel_store_row(Rel *rel, TupleTableSlot *slot, const Datum *values,
 						  const bool *nulls, const bool *replace);
 
-/* Entries of these rows in an index that an administrator added. */
-extern void rel_insert_odd(Rel *rel, Relation index, TupleTableSlot **slots,
+/* Entries of these rows in an odd index, at that position of the plan. */
+extern void rel_insert_odd(Rel *rel, int which, TupleTableSlot **slots,
 						   int count);
 
 #endif							/* TELLER_REL_PRIVATE_H */

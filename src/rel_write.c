@@ -76,9 +76,10 @@ rel_index_unchanged(const RelIndex *index, const bool *replace)
 	return true;
 }
 
-/* The long way: nothing is kept of it in the plan. */
-void
-rel_insert_odd(Rel *rel, Relation index, TupleTableSlot **slots, int count)
+/* Entries in an index with expressions or a predicate: the long way. */
+static void
+rel_insert_computed(Rel *rel, Relation index, TupleTableSlot **slots,
+					int count)
 {
 	EState	   *estate = CreateExecutorState();
 	IndexInfo  *info = BuildIndexInfo(index);
@@ -102,6 +103,37 @@ rel_insert_odd(Rel *rel, Relation index, TupleTableSlot **slots, int count)
 	}
 	teller_index_insert_cleanup(index, info);
 	FreeExecutorState(estate);
+}
+
+/* What the access method remembers in info is of this call alone. */
+static void
+rel_insert_columns(Rel *rel, Relation index, IndexInfo *info,
+				   TupleTableSlot **slots, int count)
+{
+	info->ii_Context = CurrentMemoryContext;
+	info->ii_AmCache = NULL;
+	for (int i = 0; i < count && info->ii_ReadyForInserts; i++)
+	{
+		Datum		values[INDEX_MAX_KEYS];
+		bool		nulls[INDEX_MAX_KEYS];
+
+		FormIndexDatum(info, slots[i], rel->plan->estate, values, nulls);
+		index_insert(index, values, nulls, &slots[i]->tts_tid, rel->heap,
+					 UNIQUE_CHECK_NO, false, info);
+	}
+	teller_index_insert_cleanup(index, info);
+	info->ii_AmCache = NULL;
+}
+
+void
+rel_insert_odd(Rel *rel, int which, TupleTableSlot **slots, int count)
+{
+	IndexInfo  *info = rel->plan->indexes[which].info;
+
+	if (info != NULL)
+		rel_insert_columns(rel, rel_index(rel, which), info, slots, count);
+	else
+		rel_insert_computed(rel, rel_index(rel, which), slots, count);
 }
 
 /* True if the row in the context's slot gets no entry in this B-tree. */
@@ -142,7 +174,7 @@ rel_insert_entries(Rel *rel, TupleTableSlot *slot, const bool *replace,
 			continue;
 		if (index->odd)
 		{
-			rel_insert_odd(rel, irel, &slot, 1);
+			rel_insert_odd(rel, i, &slot, 1);
 			continue;
 		}
 		if (index->info->ii_Unique)
