@@ -111,11 +111,14 @@ backlog_note_ended(void)
 
 /* ---- counting --------------------------------------------------------- */
 
-/* Open operations of an account, but no more than limit. */
+/*
+ * Open operations of an account, but no more than limit.  In a call that
+ * submits one, so the table is locked in one mode only.
+ */
 static int
 count_of_account(int64 ledger, int64 account, int limit)
 {
-	Rel		   *rel = rel_open(REL_OPERATION, AccessShareLock);
+	Rel		   *rel = rel_open(REL_OPERATION, RowExclusiveLock);
 	TupleTableSlot *slot = rel_make_slot(rel);
 	Snapshot	snapshot = rel_newest_snapshot();
 	Datum		keys[2] = {Int64GetDatum(ledger), Int64GetDatum(account)};
@@ -154,13 +157,20 @@ backlog_counted(int64 before, int64 count)
 /* ---- room ------------------------------------------------------------- */
 
 bool
-backlog_has_room(int64 ledger, int64 account)
+backlog_has_room(int64 ledger, int64 account, bool *none)
 {
 	int			limit = teller_max_pending_operations_per_account;
 	int64		all = count_of_database();
+	int			count;
 
-	return (all >= 0 && all < limit) ||
-		count_of_account(ledger, account, limit) < limit;
+	*none = false;
+	if (all >= 0 && all < limit)
+		return true;
+	count = count_of_account(ledger, account, limit);
+
+	/* An old snapshot does not show what others submitted since. */
+	*none = count == 0 && !IsolationUsesXactSnapshot();
+	return count < limit;
 }
 
 static bool
@@ -211,11 +221,12 @@ backlog_wait(int64 ledger, int64 account)
 	for (;;)
 	{
 		bool		database = database_has_room();
+		bool		none;
 		long		left;
 
 		/* Without a wait the count under the account's lock is enough. */
 		if (database && (teller_submit_wait_ms == 0 ||
-						 backlog_has_room(ledger, account)))
+						 backlog_has_room(ledger, account, &none)))
 			return;
 		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
 		if (left <= 0 || IsolationUsesXactSnapshot())

@@ -20,8 +20,11 @@
  */
 extern void backlog_wait(int64 ledger, int64 account);
 
-/* The same for the account alone, whose lock is held: false if it is full. */
-extern bool backlog_has_room(int64 ledger, int64 account);
+/*
+ * The same for the account alone, whose lock is held: false if it is full.
+ * *none: it is known that the account has no open operation.
+ */
+extern bool backlog_has_room(int64 ledger, int64 account, bool *none);
 pg_noreturn extern void backlog_raise_full(int64 ledger, int64 account);
 
 /* One operation more, or one less, once this transaction has committed. */

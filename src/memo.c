@@ -110,7 +110,9 @@ memo_hex(const uint8 memo[MEMO_BYTES])
 static void
 add_member(StringInfo json, const char *name, const char *value)
 {
-	appendStringInfo(json, "%s\"%s\": ", json->len > 1 ? ", " : "", name);
+	appendStringInfoString(json, json->len > 1 ? ", \"" : "\"");
+	appendStringInfoString(json, name);
+	appendStringInfoString(json, "\": ");
 	escape_json(json, value);
 }
 

@@ -116,12 +116,16 @@ typedef struct Submission
 	KeyCall		call;
 
 	/* worked out before the locks */
+	const Server *route;
 	bool		pulled;			/* an application fetches it */
 	int64		settlement_account;
 	pg_uuid_t	origin;
+
+	/* under the locks */
+	ReentrancyTurn turn;
+	bool		has_room;
 	MemoParts	parts;
 	uint8		memo[MEMO_BYTES];
-	ReentrancyTurn turn;		/* under the locks */
 
 	/* the result row */
 	Datum		values[RESULT_COUNT];
@@ -384,22 +388,18 @@ check_settlement(const Submission *s)
 				 errhint("Name the account whose money it is.")));
 }
 
-/* Asset and scale of an account never change, so no lock is needed. */
 static void
-name_operation(Submission *s, const Account *account)
+name_operation(Submission *s, const Movement *movement)
 {
 	MemoParts  *parts = &s->parts;
 
-	s->origin = instance_require();
 	parts->origin = &s->origin;
 	parts->direction = s->call.function;
 	parts->ledger = s->ledger;
 	parts->account = s->account;
 	parts->nonce = text_to_cstring(s->nonce);
-	parts->amount = amount_to_text(amount_to_move(s->amount, account->scale,
-												  "amount"),
-								   account->scale);
-	parts->asset = account->asset;
+	parts->amount = amount_to_text(movement->amount, movement->scale);
+	parts->asset = movement->debit->asset;
 	parts->server = s->server;
 	parts->counterparty = text_to_cstring(s->counterparty);
 	if (s->payload != NULL)
@@ -411,23 +411,12 @@ name_operation(Submission *s, const Account *account)
 static void
 prepare(Submission *s)
 {
-	Server	   *server = server_require(s->server);
-	Account    *account;
-	Denial	   *off;
-
+	s->route = server_require(s->server);
 	check_continuations(s);
-	s->pulled = server->kind == SERVER_PULL;
+	s->pulled = s->route->kind == SERVER_PULL;
 	s->settlement_account = settlement_require(s->ledger, s->server);
 	check_settlement(s);
-	account = account_peek(s->ledger, s->account, NULL);
-	if (account == NULL)
-		account_raise_missing(s->ledger, s->account);
-	reentrancy_check_hot(account, s->override);
-	off = reentrancy_test_off(account);
-	if (off != NULL)
-		denial_raise(off);
-	name_operation(s, account);
-	require_worker(server);
+	s->origin = instance_require();
 	backlog_wait(s->ledger, s->account);
 }
 
@@ -455,13 +444,29 @@ decide(const Submission *s, const pg_uuid_t *id)
 	return hold_decide_place(&request);
 }
 
+/* What no other balance or turn would mend. */
+static void
+check_account(const Submission *s, const Account *account)
+{
+	Denial	   *off = reentrancy_test_off(account);
+
+	reentrancy_check_hot(account, s->override);
+	if (off != NULL)
+		denial_raise(off);
+	require_worker(s->route);
+}
+
 /* A busy account is the reason why it has no money, so that is said first. */
 static Denial *
 test_turn(Submission *s, const Movement *movement)
 {
 	const Account *account = s->deposit ? movement->credit : movement->debit;
+	bool		none;
 
-	reentrancy_take_turn(account, s->override, movement->set->now, &s->turn);
+	check_account(s, account);
+	s->has_room = backlog_has_room(s->ledger, s->account, &none);
+	reentrancy_take_turn(account, s->override, movement->set->now, none,
+						 &s->turn);
 	return s->turn.denial != NULL ? s->turn.denial : movement->denial;
 }
 
@@ -571,6 +576,7 @@ insert_operation(Submission *s, const Movement *movement, const pg_uuid_t *id)
 
 	facts.expires_at = facts.not_after +
 		teller_not_after_margin_s * USECS_PER_SEC;
+	name_operation(s, movement);
 	result_submitted(s, id, first.state);
 	fill_identity(values, nulls, s, movement);
 	fill_state(values, nulls, s, &facts, &first, now);
@@ -604,8 +610,7 @@ run_once(Submission *s)
 	pg_uuid_t  *id = clock_new_id();
 	Movement   *movement = decide(s, id);
 	Denial	   *denial = test_turn(s, movement);
-	bool		full = denial == NULL &&
-		!backlog_has_room(s->ledger, s->account);
+	bool		full = denial == NULL && !s->has_room;
 	bool		done = true;
 
 	if (denial == NULL && !full)

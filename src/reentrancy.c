@@ -196,7 +196,7 @@ deny_busy(const Account *account, const Operation *open)
 
 void
 reentrancy_take_turn(const Account *account, const char *override,
-					 TimestampTz now, ReentrancyTurn *turn)
+					 TimestampTz now, bool none, ReentrancyTurn *turn)
 {
 	Rel		   *rel;
 	TupleTableSlot *slot;
@@ -208,10 +208,15 @@ reentrancy_take_turn(const Account *account, const char *override,
 	turn->denial = reentrancy_test_off(account);
 	if (turn->denial != NULL)
 		return;
-	rel = rel_open(REL_OPERATION, AccessShareLock);
+	turn->ticket = now;
+	if (account->use >= 0 && !account->alone)
+		turn->ticket = draw_ticket_of_many(now);
+	else if (none)
+		return;
+	rel = rel_open(REL_OPERATION, RowExclusiveLock);
 	slot = rel_make_slot(rel);
-	turn->ticket = account->use >= 0 && !account->alone ?
-		draw_ticket_of_many(now) : draw_ticket(rel, slot, account, now);
+	if (account->use < 0 || account->alone)
+		turn->ticket = draw_ticket(rel, slot, account, now);
 	if (!is_mode(turn->mode, MODE_ALLOW))
 		busy = find_first(rel, slot, account->ledger, account->id, &first);
 	if (busy && is_mode(turn->mode, MODE_REJECT))

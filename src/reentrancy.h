@@ -37,11 +37,13 @@ extern Denial *reentrancy_test_off(const Account *account);
 
 /*
  * reentrancy_take_turn: the account's lock is held.  override: the mode that
- * the call gave, or NULL for the account's; off cannot be overridden.  The
- * denial is 55000 (off) or TL008, naming the first open operation.
+ * the call gave, or NULL for the account's; off cannot be overridden.  none: it
+ * is known that the account has no open operation.  The denial is 55000 (off)
+ * or TL008, naming the first open operation.
  */
 extern void reentrancy_take_turn(const Account *account, const char *override,
-								 TimestampTz now, ReentrancyTurn *turn);
+								 TimestampTz now, bool none,
+								 ReentrancyTurn *turn);
 
 /* Has it to wait for an earlier one?  The account's lock is held. */
 extern bool reentrancy_waits(Rel *rel, const Operation *operation);
