@@ -444,30 +444,24 @@ decide(const Submission *s, const pg_uuid_t *id)
 	return hold_decide_place(&request);
 }
 
-/* What no other balance or turn would mend. */
-static void
-check_account(const Submission *s, const Account *account)
-{
-	Denial	   *off = reentrancy_test_off(account);
-
-	reentrancy_check_hot(account, s->override);
-	if (off != NULL)
-		denial_raise(off);
-	require_worker(s->route);
-}
-
-/* A busy account is the reason why it has no money, so that is said first. */
+/*
+ * A busy account is the reason why it has no money, so that is said first; a
+ * missing worker only where the account takes operations.
+ */
 static Denial *
 test_turn(Submission *s, const Movement *movement)
 {
 	const Account *account = s->deposit ? movement->credit : movement->debit;
+	Denial	   *denial;
 	bool		none;
 
-	check_account(s, account);
 	s->has_room = backlog_has_room(s->ledger, s->account, &none);
 	reentrancy_take_turn(account, s->override, movement->set->now, none,
 						 &s->turn);
-	return s->turn.denial != NULL ? s->turn.denial : movement->denial;
+	denial = s->turn.denial;
+	if (denial == NULL || !denial->always_raised)
+		require_worker(s->route);
+	return denial != NULL ? denial : movement->denial;
 }
 
 static char *

@@ -67,22 +67,6 @@ reentrancy_check_override(const char *mode)
 					mode)));
 }
 
-void
-reentrancy_check_hot(const Account *account, const char *override)
-{
-	if (!account->hot || override == NULL || is_mode(override, MODE_ALLOW) ||
-		is_mode(override, account->reentrancy))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("an operation of hot account %lld of ledger %lld cannot have reentrancy '%s'",
-					(long long) account->id, (long long) account->ledger,
-					override),
-			 errdetail("Its account has '%s', so that its operations do not wait for each other.",
-					   account->reentrancy),
-			 errhint("Give the account that reentrancy with teller.set_reentrancy().")));
-}
-
 /* ---- what is open ----------------------------------------------------- */
 
 /* The first row of a scan that this function ends; false if it has none. */
@@ -163,19 +147,41 @@ draw_ticket_of_many(TimestampTz now)
 
 /* ---- a new operation -------------------------------------------------- */
 
-Denial *
-reentrancy_test_off(const Account *account)
+static Denial *
+deny_off(const Account *account)
 {
-	Denial	   *denial;
+	return denial_make(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+					   psprintf("account %lld of ledger %lld takes no operations",
+								(long long) account->id,
+								(long long) account->ledger),
+					   pstrdup("Its reentrancy is 'off'."), NULL);
+}
 
-	if (!is_mode(account->reentrancy, MODE_OFF))
-		return NULL;
-	denial = denial_make(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-						 psprintf("account %lld of ledger %lld takes no operations",
-								  (long long) account->id,
-								  (long long) account->ledger),
-						 pstrdup("Its reentrancy is 'off'."), NULL);
-	denial->always_raised = true;
+static Denial *
+deny_hot(const Account *account, const char *override)
+{
+	return denial_make(ERRCODE_FEATURE_NOT_SUPPORTED,
+					   psprintf("an operation of hot account %lld of ledger %lld cannot have reentrancy '%s'",
+								(long long) account->id,
+								(long long) account->ledger, override),
+					   psprintf("Its account has '%s', so that its operations do not wait for each other.",
+								account->reentrancy),
+					   pstrdup("Give the account that reentrancy with teller.set_reentrancy()."));
+}
+
+/* What no other turn would mend, or NULL. */
+static Denial *
+test_mode(const Account *account, const char *override)
+{
+	Denial	   *denial = NULL;
+
+	if (account->hot && override != NULL && !is_mode(override, MODE_ALLOW) &&
+		!is_mode(override, account->reentrancy))
+		denial = deny_hot(account, override);
+	else if (is_mode(account->reentrancy, MODE_OFF))
+		denial = deny_off(account);
+	if (denial != NULL)
+		denial->always_raised = true;
 	return denial;
 }
 
@@ -205,7 +211,7 @@ reentrancy_take_turn(const Account *account, const char *override,
 
 	memset(turn, 0, sizeof(ReentrancyTurn));
 	turn->mode = override != NULL ? override : account->reentrancy;
-	turn->denial = reentrancy_test_off(account);
+	turn->denial = test_mode(account, override);
 	if (turn->denial != NULL)
 		return;
 	turn->ticket = now;

@@ -27,18 +27,10 @@ typedef struct ReentrancyTurn
 extern void reentrancy_check_override(const char *mode);
 
 /*
- * 0A000 for an override that needs the order of operations, on a hot account
- * that does not keep one.
- */
-extern void reentrancy_check_hot(const Account *account, const char *override);
-
-/* NULL, or 55000 if the account takes no operations at all. */
-extern Denial *reentrancy_test_off(const Account *account);
-
-/*
  * reentrancy_take_turn: the account's lock is held.  override: the mode that
  * the call gave, or NULL for the account's; off cannot be overridden.  none: it
- * is known that the account has no open operation.  The denial is 55000 (off)
+ * is known that the account has no open operation.  The denial is 0A000 (an
+ * override that needs an order that a hot account does not keep), 55000 (off)
  * or TL008, naming the first open operation.
  */
 extern void reentrancy_take_turn(const Account *account, const char *override,
