@@ -228,7 +228,7 @@ lock_hot_row(AccountSet *set, Account *account, const Datum *keys)
 	ExecMaterializeSlot(slot);
 	account_read(account, slot);
 	account->alone = true;
-	hot_forget(set->ledger, account->id);
+	hot_note_fold(set->ledger, account->id);
 }
 
 /*

@@ -196,6 +196,8 @@ static void
 end_all(bool committed)
 {
 	end_loading(0);
+	if (committed)
+		hot_gate_committed();
 	for (int i = 0; i < nuses; i++)
 		end_use(&uses[i], committed);
 	nuses = nmarks = 0;
@@ -508,7 +510,7 @@ hot_close_epoch(int64 ledger, int64 account, int64 *open, int *nopen)
 }
 
 void
-hot_forget(int64 ledger, int64 account)
+hot_note_fold(int64 ledger, int64 account)
 {
 	HotKey		key;
 	HotEntry   *entry;
@@ -518,6 +520,7 @@ hot_forget(int64 ledger, int64 account)
 	LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
 	hot_entry_forget(entry);
 	LWLockRelease(&entry->lock);
+	hot_gate_note_fold(&key);
 }
 
 void

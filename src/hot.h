@@ -110,8 +110,12 @@ extern void hot_note(int use, const HotChange *change);
 extern TimestampTz hot_claim(int use, HotSide side, TimestampTz deadline,
 							 TimestampTz now);
 
-/* Nobody else in flight uses the account: what is known of it is forgotten. */
-extern void hot_forget(int64 ledger, int64 account);
+/*
+ * hot_note_fold: we have the account alone, and its locked row has got all of
+ * it (hot_fold_all).  What was known of it is forgotten; that something is to
+ * be folded, only when this transaction commits.
+ */
+extern void hot_note_fold(int64 ledger, int64 account);
 
 /*
  * hot_close_epoch: for a fold, which has the row locked.  Ends the epoch that

@@ -32,6 +32,7 @@ typedef struct Visit
 	int			level;			/* of savepoints, where it began */
 	int			guest_level;	/* where we became a guest, or 0 */
 	int			alone_level;	/* where we came to be alone, or next; or 0 */
+	int			folded_level;	/* where we folded all of it, alone; or 0 */
 } Visit;
 
 /* Of the present transaction; in TopMemoryContext. */
@@ -83,7 +84,7 @@ begin_visit(const HotKey *key)
 	visit = &visits[nvisits];
 	visit->key = *key;
 	visit->level = GetCurrentTransactionNestLevel();
-	visit->guest_level = visit->alone_level = 0;
+	visit->guest_level = visit->alone_level = visit->folded_level = 0;
 	visit->entry = hot_entry_acquire(key);
 	nvisits++;
 	LWLockRelease(&visit->entry->lock);
@@ -224,7 +225,32 @@ hot_gate_enter(const HotKey *key, bool alone, uint64 turn)
 	return true;
 }
 
+void
+hot_gate_note_fold(const HotKey *key)
+{
+	Visit	   *visit = find(key);
+
+	Assert(visit != NULL && visit->alone_level > 0);
+	if (visit->folded_level == 0)
+		visit->folded_level = GetCurrentTransactionNestLevel();
+}
+
 /* ---- the end ---------------------------------------------------------- */
+
+void
+hot_gate_committed(void)
+{
+	for (int i = 0; i < nvisits; i++)
+	{
+		HotEntry   *entry = visits[i].entry;
+
+		if (visits[i].folded_level == 0)
+			continue;
+		LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
+		entry->folded = entry->settled;
+		LWLockRelease(&entry->lock);
+	}
+}
 
 /* What began at this level or below it, with the entry's lock. */
 static void
@@ -257,6 +283,8 @@ hot_gate_end(int level)
 	{
 		Visit	   *visit = &visits[i];
 
+		if (visit->folded_level >= level)
+			visit->folded_level = 0;
 		if (Max(visit->level, Max(visit->guest_level,
 								  visit->alone_level)) < level)
 			continue;
@@ -282,6 +310,7 @@ hot_gate_keep(int level)
 		visit->level = Min(visit->level, level - 1);
 		visit->guest_level = Min(visit->guest_level, level - 1);
 		visit->alone_level = Min(visit->alone_level, level - 1);
+		visit->folded_level = Min(visit->folded_level, level - 1);
 	}
 }
 

@@ -35,6 +35,14 @@ extern uint64 hot_gate_look(const HotKey *key);
  */
 extern bool hot_gate_enter(const HotKey *key, bool alone, uint64 turn);
 
+/*
+ * hot_gate_note_fold: we have the account alone, and all that the journal has
+ * of it is in the row.  hot_gate_committed: so it is; before what the
+ * transaction did afterwards counts.
+ */
+extern void hot_gate_note_fold(const HotKey *key);
+extern void hot_gate_committed(void);
+
 /* The entry of an account that this transaction has looked at. */
 extern HotEntry *hot_gate_entry(const HotKey *key);
 

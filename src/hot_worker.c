@@ -35,8 +35,7 @@ typedef struct FoldList
 /*
  * Where nobody knows what is left to fold (the server has just started, an
  * entry had to make place, a dump was restored) the tables are looked at.
- * False if the list is
- * full: there may be more.
+ * False if the list is full: there may be more.
  */
 static bool
 list_from_tables(FoldList *list)
@@ -64,7 +63,22 @@ list_from_tables(FoldList *list)
 	return list->count < MAX_ACCOUNTS;
 }
 
-/* What is to be folded now; false if the extension is gone. */
+static void
+list_from_entries(FoldList *list)
+{
+	Rel		   *rel = rel_open(REL_ACCOUNT, AccessShareLock);
+
+	list->count = hot_entry_unfolded(RelationGetRelid(rel->heap),
+									 teller_file_of(rel->heap), list->keys,
+									 MAX_ACCOUNTS);
+	rel_close(rel);
+}
+
+/*
+ * What is to be folded now; false if the extension is gone.  Of an epoch that
+ * is open the tables have nothing yet, so where they have nothing the entries
+ * are asked too.
+ */
 static bool
 list_accounts(FoldList *list)
 {
@@ -76,22 +90,16 @@ list_accounts(FoldList *list)
 
 	if (!worker_transaction_begin())
 		return false;
-	if (known && lost == lost_now && now >= looked &&
-		!TimestampDifferenceExceeds(looked, now, LOOK_PERIOD_MS))
-	{
-		Rel		   *rel = rel_open(REL_ACCOUNT, AccessShareLock);
-
-		list->count = hot_entry_unfolded(RelationGetRelid(rel->heap),
-										 teller_file_of(rel->heap),
-										 list->keys, MAX_ACCOUNTS);
-		rel_close(rel);
-	}
-	else
+	list->count = 0;
+	if (!known || lost != lost_now || now < looked ||
+		TimestampDifferenceExceeds(looked, now, LOOK_PERIOD_MS))
 	{
 		known = list_from_tables(list);
 		lost = lost_now;
 		looked = now;
 	}
+	if (list->count == 0)
+		list_from_entries(list);
 	worker_transaction_end();
 	return true;
 }

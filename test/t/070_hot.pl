@@ -238,6 +238,28 @@ row_is(2, 1099, 'what it had folded, and was rolled back, the worker folds');
 cmp_ok(time - $rolled_back, '<', 30, 'and not when it looks at all tables again');
 sql(pay(2, 7, 9));
 
+# ---- an account that is no longer hot ----
+
+# More than once, as the worker may fold in between.
+for (1 .. 5)
+{
+	sql('SELECT teller.set_hot(1, 3, true)');
+	sql(pay(1, 3, 1) . '; SELECT teller.set_hot(1, 3, false)');
+}
+for (1, 2)
+{
+	sql(pay(1, 2, 1));
+	row_is(2, 1090 + $_, 'another one is folded');
+}
+is(sql('SELECT xmax = xmin FROM teller.account WHERE account_id = 3'),
+	't', 'the worker lets the row of one that is not hot alone');
+sql('SELECT teller.set_hot(1, 3, true)');
+my $hot_again = time;
+sql(pay(1, 3, 1));
+row_is(3, 6, 'hot again, it is folded');
+cmp_ok(time - $hot_again, '<', 30, 'in time');
+sql(pay(3, 1, 6) . ';' . pay(2, 1, 2));
+
 # ---- prepared transactions ----
 
 is(sqlstate('BEGIN;' . pay(2, 9, 10) . ";PREPARE TRANSACTION 'x'"),
