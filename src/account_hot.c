@@ -78,6 +78,28 @@ account_hot_complete(Account *account, Snapshot snapshot)
 	rel_close(rel);
 }
 
+void
+account_hot_refresh(AccountSet *set)
+{
+	for (int i = 0; i < set->count; i++)
+	{
+		Account    *account = &set->accounts[i];
+		HotBalance	balance;
+
+		if (account->use < 0)
+			continue;
+		hot_balance(account->use, &balance);
+		account->posted += balance.posted - account->found[FOUND_POSTED];
+		account->pending_debit += balance.pending[HOT_DEBIT] -
+			account->found[FOUND_PENDING_DEBIT];
+		account->pending_credit += balance.pending[HOT_CREDIT] -
+			account->found[FOUND_PENDING_CREDIT];
+		account->found[FOUND_POSTED] = balance.posted;
+		account->found[FOUND_PENDING_DEBIT] = balance.pending[HOT_DEBIT];
+		account->found[FOUND_PENDING_CREDIT] = balance.pending[HOT_CREDIT];
+	}
+}
+
 /* ---- what the call changed -------------------------------------------- */
 
 /*
@@ -256,33 +278,6 @@ forget_all(AccountSet *set)
 			set->accounts[i].taken[HOT_CREDIT] = 0;
 }
 
-/*
- * What was read before the taking may be older than what was taken from:
- * others have committed meanwhile, and most of all after a wait.  The call has
- * changed nothing yet, but keep it if it has.
- */
-static void
-refresh(AccountSet *set)
-{
-	for (int i = 0; i < set->count; i++)
-	{
-		Account    *account = &set->accounts[i];
-		HotBalance	balance;
-
-		if (account->use < 0)
-			continue;
-		hot_balance(account->use, &balance);
-		account->posted += balance.posted - account->found[FOUND_POSTED];
-		account->pending_debit += balance.pending[HOT_DEBIT] -
-			account->found[FOUND_PENDING_DEBIT];
-		account->pending_credit += balance.pending[HOT_CREDIT] -
-			account->found[FOUND_PENDING_CREDIT];
-		account->found[FOUND_POSTED] = balance.posted;
-		account->found[FOUND_PENDING_DEBIT] = balance.pending[HOT_DEBIT];
-		account->found[FOUND_PENDING_CREDIT] = balance.pending[HOT_CREDIT];
-	}
-}
-
 Denial *
 account_hot_take(AccountSet *set, const Account *account, HotSide side,
 				 Amount amount)
@@ -303,7 +298,7 @@ account_hot_take(AccountSet *set, const Account *account, HotSide side,
 	}
 	if (answer == HOT_YES)
 	{
-		refresh(set);
+		account_hot_refresh(set);
 		return NULL;
 	}
 	forget_all(set);

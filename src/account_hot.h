@@ -24,6 +24,13 @@ extern void account_hot_write(Account *account);
 extern void account_hot_end(Account *account);
 
 /*
+ * account_hot_refresh: what was read of the hot accounts of a set may be older
+ * than what the call goes by: others have committed meanwhile, and most of all
+ * while it waited.  It has changed nothing yet, but keeps it if it has.
+ */
+extern void account_hot_refresh(AccountSet *set);
+
+/*
  * account_hot_complete: to an account that was peeked at in this snapshot add
  * what the snapshot sees in the journal and not in its row.
  */

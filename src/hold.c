@@ -305,14 +305,16 @@ hold_claim(Movement *movement)
 }
 
 /*
- * A hot account keeps nobody off the hold until the hold is locked: so that
- * what was done to it meanwhile is not later than this.
+ * A hot account keeps nobody off the hold until the hold is locked: what was
+ * done to it meanwhile is not to be later than this, and its money has moved.
  */
 static void
-read_clock_again(Movement *movement)
+read_again(Movement *movement)
 {
-	if (movement->debit->use >= 0)
-		movement->set->now = Max(movement->set->now, clock_read());
+	if (movement->debit->use < 0)
+		return;
+	movement->set->now = Max(movement->set->now, clock_read());
+	account_hot_refresh(movement->set);
 }
 
 Movement *
@@ -329,7 +331,7 @@ hold_decide_capture(int64 ledger, const pg_uuid_t *id, Numeric amount,
 	movement->debit = account_in_set(movement->set, accounts[0]);
 	movement->credit = account_in_set(movement->set, accounts[1]);
 	movement->hold = hold_lock(peeked);
-	read_clock_again(movement);
+	read_again(movement);
 	movement->scale = movement->hold->scale;
 	check_operation(movement->hold, operation);
 	movement->denial = test_open(movement->hold, movement->set->now);
@@ -357,7 +359,7 @@ hold_lock_open(int64 ledger, const pg_uuid_t *id, const pg_uuid_t *operation)
 										   peeked->credit_account);
 
 	movement->hold = hold_lock(peeked);
-	read_clock_again(movement);
+	read_again(movement);
 	check_operation(movement->hold, operation);
 	movement->denial = test_open(movement->hold, movement->set->now);
 	return movement;
