@@ -220,15 +220,16 @@ def told_to_stop(test):
 
 
 def killed_again_and_again(test):
-    """Two workers over thirty payments, one of them killed every so often."""
+    """Two workers, one of them killed after some of the payments of each
+    round, which are made then: so there is always something to do."""
     kinds = ["bob", "lost", "closed", "error", "reset"]
-    names = [f"{kinds[i % 5]}-chaos-{i}" for i in range(30)]
-    for name in names:
-        test.pay(name)
-    for _ in range(8):
+    names = [f"{kinds[i % 5]}-chaos-{i}" for i in range(32)]
+    for some in range(0, len(names), 4):
         while len(test.workers) < 2:
             test.start(batch=4)
         enough = len(test.provider.seen) + random.randint(1, 3)
+        for name in names[some:some + 4]:
+            test.pay(name)
         test.until("the workers work",
                    lambda: len(test.provider.seen) >= enough)
         worker = test.workers.pop(0)
