@@ -94,26 +94,22 @@ class Mix:
     def denial(self):
         return self.random.choice(("raise", "return", "return"))
 
-    def transfer(self):
+    def movement(self, kind, function):
         tag = self.tag()
         return Call(
-            "transfer",
-            "SELECT * FROM teller.transfer(%s, %s, %s, %s,"
+            kind,
+            function + "(%s, %s, %s, %s,"
             " metadata => jsonb_build_object('tag', %s::text), on_denial => %s)",
             [LEDGER, *self.pair(), self.amount(), tag, self.denial()],
             [tag],
         )
 
+    def transfer(self):
+        return self.movement("transfer", "SELECT * FROM teller.transfer")
+
     def early(self):
         """Not within a transaction: it commits by itself."""
-        tag = self.tag()
-        return Call(
-            "early",
-            "CALL teller.transfer_early(%s, %s, %s, %s,"
-            " metadata => jsonb_build_object('tag', %s::text), on_denial => %s)",
-            [LEDGER, *self.pair(), self.amount(), tag, self.denial()],
-            [tag],
-        )
+        return self.movement("early", "CALL teller.transfer_early")
 
     def operation(self):
         """A withdrawal or a deposit; some are over before the bank hears of them."""
