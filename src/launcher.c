@@ -319,29 +319,6 @@ is_under_way(Database *db)
 	return alive;
 }
 
-/* A number for the start and a place on the board; false: no room there. */
-static bool
-prepare_start(Database *db, WorkerStart *start)
-{
-	BoardEntry *entry;
-
-	LWLockAcquire(board->lock, LW_EXCLUSIVE);
-	entry = board_make(db->oid);
-	if (entry != NULL)
-	{
-		Assert(entry->pid == 0);
-		entry->generation = ++board->last_generation;
-		entry->end = END_FAILED;
-		entry->state = WORKER_STARTING;
-		entry->unwanted = false;
-		start->dboid = db->oid;
-		start->entry = entry - board->entries;
-		start->generation = entry->generation;
-	}
-	LWLockRelease(board->lock);
-	return entry != NULL;
-}
-
 static void
 note_no_slot(void)
 {
@@ -363,6 +340,47 @@ note_no_slot(void)
 			 errmsg(NO_SLOT " for pg_teller"),
 			 errdetail("Holds expire and operations are sent only in databases that have a worker."),
 			 errhint("You might need to increase max_worker_processes.")));
+}
+
+/*
+ * Nobody goes into a database that a command needs for itself, nor by a list
+ * of databases that such a command has made old.  A command that has ended
+ * asked for a scan before it took its request back (wake.c).
+ */
+static bool
+must_not_start(BoardEntry *entry)
+{
+	if (pg_atomic_read_u32(&entry->leave_requests) > 0)
+		return true;
+	pg_read_barrier();
+	return pg_atomic_read_u32(&board->rescan) != 0;
+}
+
+/* A number for the start and a place on the board. */
+static bool
+prepare_start(Database *db, WorkerStart *start)
+{
+	BoardEntry *entry;
+	bool		prepared = false;
+
+	LWLockAcquire(board->lock, LW_EXCLUSIVE);
+	entry = board_make(db->oid);
+	if (entry != NULL && !must_not_start(entry))
+	{
+		Assert(entry->pid == 0);
+		entry->generation = ++board->last_generation;
+		entry->end = END_FAILED;
+		entry->state = WORKER_STARTING;
+		entry->unwanted = false;
+		start->dboid = db->oid;
+		start->entry = entry - board->entries;
+		start->generation = entry->generation;
+		prepared = true;
+	}
+	LWLockRelease(board->lock);
+	if (entry == NULL)
+		note_no_slot();
+	return prepared;
 }
 
 static void
@@ -391,10 +409,7 @@ start_worker(Database *db)
 	StaticAssertStmt(sizeof(start) <= BGW_EXTRALEN, "WorkerStart is too big");
 
 	if (!prepare_start(db, &start))
-	{
-		note_no_slot();
 		return;
-	}
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
 		BGWORKER_BACKEND_DATABASE_CONNECTION;

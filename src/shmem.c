@@ -164,6 +164,17 @@ board_make(Oid dboid)
 }
 
 void
+board_call_off(BoardEntry *entry)
+{
+	Assert(LWLockHeldByMeInMode(board->lock, LW_EXCLUSIVE));
+
+	if (entry->pid != 0 || entry->state != WORKER_STARTING)
+		return;
+	entry->generation = 0;
+	entry->state = WORKER_NONE;
+}
+
+void
 board_free(BoardEntry *entry)
 {
 	Assert(LWLockHeldByMeInMode(board->lock, LW_EXCLUSIVE));

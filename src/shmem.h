@@ -80,7 +80,8 @@ typedef struct BoardEntry
 
 	pg_atomic_uint32 leave_requests;	/* raised under the lock, lowered
 										 * without; while it is not 0 the
-										 * entry stays and nobody attaches */
+										 * entry stays and no worker is
+										 * started */
 	ConditionVariable gone;		/* pid became 0 */
 
 	pg_atomic_uint32 procno;	/* of the worker, plus 1; 0: none */
@@ -166,6 +167,13 @@ extern void shmem_install(void);
 extern BoardEntry *board_find(Oid dboid);
 extern BoardEntry *board_make(Oid dboid);	/* NULL: no room */
 extern void board_free(BoardEntry *entry);
+
+/*
+ * Under the lock, exclusively: a worker that was asked for and has not come
+ * yet shall not come.  It might otherwise come after the command for whose
+ * sake nobody may come, and find no database.
+ */
+extern void board_call_off(BoardEntry *entry);
 
 /* Without the lock; for atomic fields only. */
 extern BoardEntry *board_peek(Oid dboid);

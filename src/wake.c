@@ -206,6 +206,7 @@ wake_leave(Oid dboid)
 	{
 		pg_atomic_add_fetch_u32(&entry->leave_requests, 1);
 		llast(pending.leaving) = entry;
+		board_call_off(entry);
 		board_set_latch(&entry->procno);
 	}
 	LWLockRelease(board->lock);

@@ -143,7 +143,7 @@ detach(int code, Datum arg)
 	board_set_latch(&board->launcher_procno);
 }
 
-/* False: another start has taken our place, or nobody is wanted here. */
+/* False: another start has taken our place, or this one was called off. */
 static bool
 attach(const WorkerStart *start)
 {
@@ -153,12 +153,6 @@ attach(const WorkerStart *start)
 	LWLockAcquire(board->lock, LW_EXCLUSIVE);
 	ours = entry->dboid == start->dboid &&
 		entry->generation == start->generation && entry->pid == 0;
-	if (ours && pg_atomic_read_u32(&entry->leave_requests) > 0)
-	{
-		entry->end = END_LEFT;
-		entry->state = WORKER_NONE;
-		ours = false;
-	}
 	if (ours)
 	{
 		entry->pid = MyProcPid;

@@ -5,6 +5,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use PollAcrossRestarts;
+use ServerLog qw(nothing_unseen);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -378,7 +379,6 @@ for my $db ('book', 'child')
 }
 $node->stop;
 
-unlike(slurp_file($node->logfile), qr/PANIC|TRAP|pg_teller worker ERROR:  (?!wait point)/,
-	'nothing went wrong unseen');
+nothing_unseen($node, qr/pg_teller worker ERROR:  (?!wait point)/);
 
 done_testing();

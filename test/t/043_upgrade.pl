@@ -16,6 +16,7 @@ use IPC::Run ();
 use PostgreSQL::Test::BackgroundPsql;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use ServerLog qw(nothing_unseen);
 use Test::More;
 
 # ---- an installation of our own ----
@@ -456,7 +457,6 @@ like(
 
 $node->stop;
 is(installed(), $before, 'the installation is as it was');
-unlike(slurp_file($node->logfile), qr/PANIC|TRAP|terminated by signal/,
-	'nothing went wrong unseen');
+nothing_unseen($node, qr/terminated by signal/);
 
 done_testing();
