@@ -136,6 +136,8 @@ part_unit()
 	copy_source "$src"
 	run 300 "$log" make -C "$src/test/fsm" check
 	count_claims "unit fsm" $? "$log"
+	run 60 "$log" bash "$src/test/plants_apply.sh"
+	count_claims "unit plants" $? "$log"
 }
 
 # Whole lives of operations, from seeds; and planted bugs.
