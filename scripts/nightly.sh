@@ -2,13 +2,14 @@
 # The long runs: every test, a long run over tables with another seed each day,
 # both chaos runs at full length, and the bench.
 #
-#   scripts/nightly.sh
+#   scripts/nightly.sh [NAME...]	only these; the names are below, after "long"
 #
 # Ends with a summary, one line for each; the status is not zero when one of
 # them failed.
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+WANTED=" $* "
 SUMMARY=()
 STATUS=0
 
@@ -17,6 +18,7 @@ long()
 {
 	local name=$1 started=$SECONDS outcome=passed
 	shift
+	[[ $WANTED == "  " || $WANTED == *" $name "* ]] || return 0
 	say "== $name"
 	"$@" || { outcome=FAILED; STATUS=1; }
 	SUMMARY+=("$(printf '%-16s %-8s %5d s' "$name" $outcome $((SECONDS - started)))")
@@ -37,4 +39,5 @@ long withdrawals "$ROOT/test/chaos/withdrawals.sh" --withdrawals 10000
 long bench "$ROOT/bench/run.sh"
 say "== summary"
 printf '%s\n' "${SUMMARY[@]}"
+(( $# == 0 || $# == ${#SUMMARY[@]} )) || die "some of these are no names: $*"
 exit $STATUS
