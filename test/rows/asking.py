@@ -36,12 +36,13 @@ class Desk:
 
     def key(self, chance):
         """A new one, or one of the last few."""
+        kept = self.kept  # once: it comes and goes as its keeper likes
         with self.lock:
             if not self.keys or chance.random() < 0.25:
                 self.keys.append(Key("key-%d" % (len(self.keys) + 1),
                                      chance.random() < 0.35))
-            if self.kept is not None and chance.random() < 0.7:
-                return next(key for key in self.keys if key.name == self.kept)
+            if kept is not None and chance.random() < 0.7:
+                return next(key for key in self.keys if key.name == kept)
             reach = 4 if chance.random() < 0.8 else 30
             return self.keys[-1 - chance.randrange(min(reach, len(self.keys)))]
 
