@@ -142,8 +142,17 @@ class Client(threading.Thread):
             return "committed"
         except psycopg.Error:
             # An error of COMMIT itself is a rollback too.
-            self.execute("ROLLBACK")
+            self.roll_back()
             return "undone"
+
+    def roll_back(self):
+        """This too can be cancelled, or take longer than the timeout."""
+        while True:
+            try:
+                self.execute("ROLLBACK")
+                return
+            except psycopg.errors.QueryCanceled:
+                pass
 
     def step(self, calls):
         """A call, or some within a savepoint that may be rolled back to."""
