@@ -13,7 +13,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $w = BankAndShop->new(
-	conf => "teller.max_attempts = 50\nteller.shutdown_grace = '500ms'\n");
+	conf => "teller.max_attempts = 1000\nteller.shutdown_grace = '500ms'\n");
 
 if (!$w->has_wait_points)
 {

@@ -15,7 +15,7 @@ use Time::HiRes qw(time);
 plan skip_all => 'teller_http was built without libcurl' unless ShopAndService::has_library();
 
 my $w = ShopAndService->new(
-	conf => "teller.max_attempts = 50\nteller.shutdown_grace = '500ms'\n");
+	conf => "teller.max_attempts = 1000\nteller.shutdown_grace = '500ms'\n");
 
 if (!$w->has_wait_points)
 {
