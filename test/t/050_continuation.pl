@@ -294,7 +294,7 @@ ok($w->{shop}->poll_query_until('shop', q{SELECT count(*) = 1 FROM pg_stat_activ
 $start = time;
 $w->shop("SELECT teller.cancel(1, '$id')");
 like($waiter->query_until(qr/it is/, "\n"), qr/it is refunded/, 'who waits for what is cancelled is told');
-cmp_ok(time - $start, '<', 3.5, 'at once');
+cmp_ok(time - $start, '<', 2, 'at once');
 eval { $waiter->quit };
 $w->reset('teller.dispatch');
 $w->shop('SELECT teller.wake()');
