@@ -17,7 +17,10 @@
  * A leave request on the board (guard.c): end at once; operations in flight
  * stay in_flight in their rows, which is safe.  The extension gone or created
  * anew: end, the launcher looks again.  In each case the process ends with
- * status 0, quietly; the reason stands on the board.
+ * status 0, quietly; the reason stands on the board.  But a SIGTERM that comes
+ * while it connects, or within a transaction, ends it at the next check for
+ * interrupts, with a FATAL and without a look at replies.  That is as safe as a
+ * crash: the next worker asks what became of the calls.
  *
  * Attaching to the board comes before connecting to the database, and the
  * entry is given back after the process has left the array of those that

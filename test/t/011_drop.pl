@@ -357,11 +357,6 @@ runs_promptly('DROP DATABASE busier', 'DROP DATABASE meanwhile');
 
 # ---- without the preload
 
-# A worker that is told to stop while it connects is ended by PostgreSQL, with a
-# FATAL: not now.
-ok($node->poll_query_until('race', q{
-	SELECT count(*) = 0 FROM teller.worker_status
-	WHERE state IN ('starting', 'running')}), 'no worker is just starting');
 $node->append_conf('postgresql.conf', q{shared_preload_libraries = ''});
 $node->restart;
 refused('race', 'DROP EXTENSION pg_teller', $guard,
